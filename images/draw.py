@@ -5,9 +5,11 @@ more than Python: Chromium turns overview.svg into overview.png.
 """
 
 import argparse
+import math
 import shutil
 import subprocess
 import tempfile
+import textwrap
 from pathlib import Path
 
 from svg import BLUE, GREEN, GREY, ORANGE, PURPLE, arrow, box, dot, drawing, grid, text, wave
@@ -24,7 +26,9 @@ def layers(x, y, width, colour, *, name="Transformer layer"):
     for height in (y - 122, y - 111, y - 100):
         parts.append(dot(x + width / 2, height - 4, GREY, 2))
     for label, height in marks:
-        parts.append(f'<path class="line" stroke-dasharray="3 3" d="M{x} {height}H{x + width + 12}"/>')
+        parts.append(
+            f'<path class="line" stroke-dasharray="3 3" d="M{x} {height}H{x + width + 12}"/>'
+        )
         parts.append(dot(x + width + 26, height, ORANGE, 13, strength=0.22))
         parts.append(text(x + width + 26, height, label, kind="small bold"))
     return parts
@@ -38,24 +42,82 @@ def anatomy():
         parts += [text(middle, 28, name, kind="large"), wave(x, 590, 190, 50)]
         parts += [text(middle, 632, ["waveform", "16 000 samples a second"], kind="small soft")]
         parts += [arrow((middle, 562), (middle, 546))]
-        parts += [box(x, 492, 190, 54, GREEN, ["7 convolutions", "a frame every 320 samples"], kind="small")]
+        parts += [
+            box(
+                x,
+                492,
+                190,
+                54,
+                GREEN,
+                ["7 convolutions", "a frame every 320 samples"],
+                kind="small",
+            )
+        ]
         parts += [arrow((middle, 492), (middle, 476))]
         parts += [box(x, 424, 190, 52, GREEN, ["projection", "and position"], kind="small")]
         parts += [arrow((middle, 424), (middle, 404), tip=False)]
         parts += layers(x, 404, 190, BLUE)
         parts += [arrow((middle, 238), (middle, 202))]
     parts += [
-        box(30, 64, 190, 62, PURPLE, ["pre-training: which is the", "true code of a masked", "frame?"], kind="small", dash="5 4"),
-        box(30, 140, 190, 62, PURPLE, ["fine-tuned (CTC):", "a letter or blank", "for every frame"], kind="small"),
-        box(310, 64, 190, 138, PURPLE, ["pre-training: which", "cluster does a masked", "frame belong to?", "(k-means, first of MFCCs,", "then of its own states)"], kind="small", dash="5 4"),
+        box(
+            30,
+            64,
+            190,
+            62,
+            PURPLE,
+            ["pre-training: which is the", "true code of a masked", "frame?"],
+            kind="small",
+            dash="5 4",
+        ),
+        box(
+            30,
+            140,
+            190,
+            62,
+            PURPLE,
+            ["fine-tuned (CTC):", "a letter or blank", "for every frame"],
+            kind="small",
+        ),
+        box(
+            310,
+            64,
+            190,
+            138,
+            PURPLE,
+            [
+                "pre-training: which",
+                "cluster does a masked",
+                "frame belong to?",
+                "(k-means, first of MFCCs,",
+                "then of its own states)",
+            ],
+            kind="small",
+            dash="5 4",
+        ),
     ]
     x, middle = 590, 675
-    parts += [text(767, 28, "Whisper", kind="large"), wave(x, 590, 42, 50, bars=14), wave(x + 42, 590, 128, 1)]
+    parts += [
+        text(767, 28, "Whisper", kind="large"),
+        wave(x, 590, 42, 50, bars=14),
+        wave(x + 42, 590, 128, 1),
+    ]
     parts += [text(middle, 632, ["waveform, filled up", "with silence to 30 s"], kind="small soft")]
     parts += [arrow((middle, 562), (middle, 546))]
-    parts += [box(x, 492, 170, 54, GREEN, ["log-mel spectrogram", "a column every 10 ms"], kind="small")]
+    parts += [
+        box(x, 492, 170, 54, GREEN, ["log-mel spectrogram", "a column every 10 ms"], kind="small")
+    ]
     parts += [arrow((middle, 492), (middle, 476))]
-    parts += [box(x, 424, 170, 52, GREEN, ["2 convolutions, position", "a frame every 20 ms"], kind="small")]
+    parts += [
+        box(
+            x,
+            424,
+            170,
+            52,
+            GREEN,
+            ["2 convolutions, position", "a frame every 20 ms"],
+            kind="small",
+        )
+    ]
     parts += [arrow((middle, 424), (middle, 404), tip=False)]
     parts += layers(x, 404, 170, BLUE, name="encoder layer")
     d = 850
@@ -92,7 +154,322 @@ def anatomy():
     )
 
 
-DRAWINGS = {"anatomy": anatomy}
+def states(x, y, size=11, *, columns=8, rows=5, colour=BLUE):
+    """Hidden states: layers upwards, frames to the right."""
+    cells = [
+        [abs(math.sin(1.3 * r + 0.9 * c) * math.cos(0.7 * c - r)) for c in range(columns)]
+        for r in range(rows)
+    ]
+    return grid(x, y, cells, size, colour)
+
+
+def overview():
+    def chips(x, y, colour, names):
+        parts = []
+        for i, name in enumerate(names):
+            column, row = i % 2, i // 2
+            parts.append(box(x + 178 * column, y + 40 * row, 168, 32, colour, name, kind="small"))
+        return parts
+
+    parts = [
+        wave(24, 250, 150, 90),
+        text(99, 318, "speech", kind="bold"),
+        text(99, 340, "no given units", kind="small soft"),
+        arrow((184, 250), (222, 250)),
+        box(232, 150, 150, 200, BLUE, "", strength=0.06),
+        text(307, 172, "speech model", kind="bold"),
+    ]
+    for i in range(4):
+        parts.append(box(252, 302 - 36 * i, 110, 26, BLUE, f"layer {i + 1}", kind="small"))
+    parts += [
+        arrow((392, 250), (430, 250)),
+        states(442, 208, 15),
+        text(507, 318, "hidden states", kind="bold"),
+        text(507, 340, "layer × frame × unit", kind="small soft"),
+        arrow((584, 240), (612, 240), (612, 118), (640, 118)),
+        arrow((584, 260), (612, 260), (612, 382), (640, 382)),
+        box(640, 16, 386, 206, ORANGE, "", strength=0.07),
+        text(660, 42, "Part I: Representation understanding", kind="bold", anchor="start"),
+        text(660, 65, "What do the representations hold?", kind="small soft", anchor="start"),
+        *chips(
+            660,
+            88,
+            ORANGE,
+            [
+                "probing",
+                "dimensionality reduction",
+                "CKA",
+                "CCA and RSA",
+                "CTC and decoder lenses",
+                "ABX",
+            ],
+        ),
+        box(640, 262, 386, 206, PURPLE, "", strength=0.07),
+        text(660, 288, "Part II: Feature importance scoring", kind="bold", anchor="start"),
+        text(660, 311, "What does the model use?", kind="small soft", anchor="start"),
+        *chips(
+            660,
+            334,
+            PURPLE,
+            [
+                "attention",
+                "attention rollout",
+                "attention norm",
+                "Value Zeroing",
+                "gradients",
+                "perturbations",
+            ],
+        ),
+    ]
+    return drawing(
+        1040,
+        484,
+        "Overview of the tutorial",
+        "Speech goes into a speech model; its hidden states, layer by frame by unit, are studied "
+        "in two ways. Part I, representation understanding, asks what the representations hold: "
+        "probing, dimensionality reduction, CKA, CCA and RSA, lenses, ABX. Part II, feature "
+        "importance scoring, asks what the model uses: attention, rollout, attention norm, Value "
+        "Zeroing, gradients, perturbations.",
+        parts,
+    )
+
+
+def emblem(title, takes, gives, words):
+    """What a method takes, an arrow, what it gives; words under each side."""
+    parts = ['<g transform="translate(16 2)">', *takes, arrow((112, 34), (138, 34)), *gives, "</g>"]
+    for x, line in zip((72, 212), words, strict=True):
+        parts.append(text(x, 91, textwrap.wrap(line, 19), kind="small soft"))
+    return drawing(284, 114, title, f"{title}: takes {words[0]}, gives {words[1]}.", parts)
+
+
+def curve(x, y, heights, colour, *, step=12):
+    points = " ".join(f"{x + step * i:g},{y - h:g}" for i, h in enumerate(heights))
+    dots = "".join(dot(x + step * i, y - h, colour, 2.6) for i, h in enumerate(heights))
+    axes = f'<path class="line" d="M{x - 8} {y - 56}V{y + 4}H{x + step * len(heights)}"/>'
+    return (
+        f'{axes}<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>{dots}'
+    )
+
+
+def square(x, y, size, colour, *, cells=6, width=0.8, seed=0.0):
+    """A square matrix, strong along its diagonal."""
+    rows = [
+        [
+            min(1, math.exp(-abs(r - c) * width) + 0.15 * abs(math.sin(r * 3 + c + seed)))
+            for c in range(cells)
+        ]
+        for r in range(cells)
+    ]
+    return grid(x, y, rows, size, colour)
+
+
+def probing():
+    return emblem(
+        "Probing",
+        [states(10, 8, 10)],
+        [curve(164, 62, [12, 30, 44, 50, 46, 34], ORANGE)],
+        ("states and labels", "decodability by layer"),
+    )
+
+
+def dimensionality_reduction():
+    groups = [(BLUE, 176, 20), (ORANGE, 212, 28), (GREEN, 188, 54)]
+    points = [
+        dot(
+            x + 9 * math.cos(2.4 * i) * (i % 3) / 1.6,
+            y + 7 * math.sin(2.4 * i) * (i % 3) / 1.6,
+            c,
+            2.8,
+        )
+        for c, x, y in groups
+        for i in range(7)
+    ]
+    return emblem(
+        "Dimensionality reduction",
+        [states(10, 8, 10)],
+        points,
+        ("states", "a map to look at"),
+    )
+
+
+def cka():
+    takes = [states(4, 8, 8, columns=4, rows=6), states(62, 8, 8, columns=5, rows=6, colour=GREEN)]
+    return emblem(
+        "CKA",
+        takes,
+        [square(164, 4, 9, ORANGE)],
+        ("two sets of states", "likeness, layer by layer"),
+    )
+
+
+def cca():
+    takes = [states(4, 8, 8, columns=4, rows=6), states(62, 8, 8, columns=5, rows=6, colour=GREEN)]
+    bars = [
+        box(160, 8 + 16 * i, length, 11, ORANGE, strength=0.5, round_=2)
+        for i, length in enumerate((66, 50, 30, 12))
+    ]
+    return emblem("CCA", takes, bars, ("two sets of states", "directions they share"))
+
+
+def rsa():
+    takes = [square(4, 10, 6.5, BLUE, width=0.5), square(60, 10, 6.5, GREEN, width=0.4, seed=1)]
+    cloud = [dot(164 + 9 * i, 60 - 7 * i + 9 * math.sin(4 * i), ORANGE, 2.8) for i in range(8)]
+    axes = '<path class="line" d="M156 6V66H234"/>'
+    return emblem("RSA", takes, [axes, *cloud], ("two sets of distances", "their correlation"))
+
+
+def lenses():
+    takes = [box(6, 50 - 22 * i, 96, 17, BLUE, strength=0.2, round_=4) for i in range(3)]
+    gives = [
+        box(152, 50 - 22 * i, 84, 17, PURPLE, word, kind="small", round_=4)
+        for i, word in enumerate(("n", "nie t", "night"))
+    ]
+    return emblem("CTC and decoder lenses", takes, gives, ("any layer", "what it would say"))
+
+
+def abx():
+    takes = []
+    for x, y, label, colour in ((26, 20, "A", BLUE), (86, 26, "B", GREEN), (40, 54, "X", BLUE)):
+        takes += [dot(x, y, colour, 13, strength=0.25), text(x, y, label, kind="bold")]
+    gives = [text(194, 34, ["X nearer to A", "than to B?"], kind="small")]
+    return emblem("ABX", takes, gives, ("three sounds", "share of errors"))
+
+
+def attention():
+    return emblem(
+        "Attention",
+        [
+            box(8, 6, 94, 24, BLUE, "query", kind="small"),
+            box(8, 38, 94, 24, GREEN, "key", kind="small"),
+        ],
+        [square(164, 4, 9, PURPLE, width=0.6)],
+        ("one head", "weights, frame by frame"),
+    )
+
+
+def rollout():
+    takes = [square(34 * i + 2, 8 + 8 * i, 5, PURPLE, cells=5, seed=i) for i in range(3)]
+    return emblem(
+        "Attention rollout",
+        takes,
+        [square(164, 4, 9, PURPLE, width=0.35)],
+        ("weights of all layers", "paths back to the input"),
+    )
+
+
+def attention_norm():
+    lengths = [
+        box(72, 6 + 10 * i, length, 6, GREEN, strength=0.5, round_=2)
+        for i, length in enumerate((30, 8, 22, 34, 12, 26))
+    ]
+    return emblem(
+        "Attention norm",
+        [square(4, 6, 8, PURPLE, width=0.6), *lengths],
+        [square(164, 4, 9, PURPLE, width=1.3, seed=2)],
+        ("weights and value vectors", "length of what is passed on"),
+    )
+
+
+def context_mixing():
+    takes = [
+        box(
+            4 + 21 * i,
+            18,
+            16,
+            32,
+            GREY if i == 2 else BLUE,
+            "0" if i == 2 else "",
+            kind="small bold",
+            strength=0.08 if i == 2 else 0.4,
+            dash="3 3" if i == 2 else "",
+            round_=4,
+        )
+        for i in range(5)
+    ]
+    heights = (12, 40, 0, 24, 8)
+    gives = [
+        box(150 + 18 * i, 62 - h, 13, h, ORANGE, strength=0.5, round_=2)
+        if h
+        else text(156.5, 0, "")
+        for i, h in enumerate(heights)
+    ]
+    return emblem(
+        "Value Zeroing",
+        takes,
+        gives,
+        ("one frame's value set to zero", "which frames change, how much"),
+    )
+
+
+def gradient_attribution():
+    heat = "".join(
+        f'<rect x="{152 + 14 * i}" y="6" width="14" height="56" '
+        f'fill="{ORANGE}" fill-opacity="{v}"/>'
+        for i, v in enumerate((0.05, 0.15, 0.6, 0.45, 0.1, 0.05))
+    )
+    takes = [
+        wave(6, 34, 60, 44),
+        box(76, 20, 28, 28, PURPLE, "y", kind="bold"),
+        arrow((76, 58), (44, 58)),
+    ]
+    return emblem(
+        "Gradient-based attribution",
+        takes,
+        [heat, wave(152, 34, 84, 44)],
+        ("one output for one sound", "slope at every sample"),
+    )
+
+
+def perturbation_attribution():
+    gap = (
+        wave(6, 34, 36, 44, bars=9)
+        + wave(42, 34, 26, 0, GREY, bars=7)
+        + wave(68, 34, 36, 44, bars=9)
+    )
+    frame = box(42, 10, 26, 48, GREY, strength=0.08, dash="3 3", round_=3)
+    drops = [
+        box(150 + 18 * i, 62 - h, 13, h, ORANGE, strength=0.5, round_=2)
+        for i, h in enumerate((8, 14, 46, 22, 6))
+    ]
+    return emblem(
+        "Perturbation-based attribution",
+        [gap, frame],
+        drops,
+        ("sound with a part removed", "drop of the output, part by part"),
+    )
+
+
+MARK = ((0.3, BLUE), (0.62, BLUE), (1.0, ORANGE), (0.74, PURPLE), (0.4, PURPLE))
+
+
+def mark(x, y, size):
+    """The mark of the book: five bars of a waveform, cut into layers."""
+    parts, step, cell = [], size / 5, size / 8
+    for i, (height, colour) in enumerate(MARK):
+        count = round(height * 6)
+        for k in range(count):
+            top = y + size / 2 + (k - count / 2) * (cell + 1.5 * size / 64)
+            parts.append(
+                f'<rect x="{x + i * step + step * 0.12:.2f}" y="{top:.2f}" '
+                f'width="{step * 0.76:.2f}" height="{cell:.2f}" rx="{size / 40:.2f}" fill="{colour}"/>'
+            )
+    return "".join(parts)
+
+
+def logo():
+    return drawing(64, 64, "Logo", "Bars of a waveform, cut into layers.", [mark(4, 0, 56)])
+
+
+def favicon():
+    return drawing(32, 32, "Logo", "Bars of a waveform, cut into layers.", [mark(1, 0, 30)])
+
+
+DRAWINGS = [
+    anatomy, overview, logo, favicon,
+    probing, dimensionality_reduction, cka, cca, rsa, lenses, abx,
+    attention, rollout, attention_norm, context_mixing,
+    gradient_attribution, perturbation_attribution,
+]  # fmt: skip
 
 
 def link_preview():
@@ -100,8 +477,10 @@ def link_preview():
     with tempfile.TemporaryDirectory() as folder:
         page = Path(folder) / "page.html"
         page.write_text(
-            "<style>body{margin:0;background:#fff;display:grid;place-items:center;height:630px}"
-            "svg{width:1140px;height:auto}</style>" + (HERE / "overview.svg").read_text()
+            "<style>body{margin:0;background:#fff;display:grid;place-items:center;height:630px;"
+            "font:600 40px system-ui,sans-serif;color:#1f2933}svg{width:1080px;height:auto}</style>"
+            "<div>Interpretability Techniques for Speech Models</div>"
+            + (HERE / "overview.svg").read_text()
         )
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         options = ["--headless", "--no-sandbox", "--disable-gpu", "--window-size=1200,630"]
@@ -113,8 +492,8 @@ def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--png", action="store_true", help="also the link preview")
     options = options.parse_args()
-    for name, draw in DRAWINGS.items():
-        (HERE / f"{name}.svg").write_text(draw())
+    for draw in DRAWINGS:
+        (HERE / f"{draw.__name__}.svg").write_text(draw(), encoding="utf-8")
     if options.png:
         link_preview()
 

@@ -76,7 +76,8 @@ def arrow(*points, tip=True):
 
 
 def dot(x, y, colour, radius=5, *, strength=1.0):
-    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" fill="{colour}" fill-opacity="{strength:g}"/>'
+    fill = f'fill="{colour}" fill-opacity="{strength:g}"'
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius:g}" {fill}/>'
 
 
 def wave(x, y, width, height, colour=BLUE, *, seed=3, bars=None):
