@@ -185,7 +185,7 @@ def overview():
         arrow((392, 250), (430, 250)),
         states(442, 208, 15),
         text(507, 318, "hidden states", kind="bold"),
-        text(507, 340, "layer × frame × unit", kind="small soft"),
+        text(507, 340, "layer, frame, unit", kind="small soft"),
         arrow((584, 240), (612, 240), (612, 118), (640, 118)),
         arrow((584, 260), (612, 260), (612, 382), (640, 382)),
         box(640, 16, 386, 206, ORANGE, "", strength=0.07),
@@ -451,7 +451,8 @@ def mark(x, y, size):
             top = y + size / 2 + (k - count / 2) * (cell + 1.5 * size / 64)
             parts.append(
                 f'<rect x="{x + i * step + step * 0.12:.2f}" y="{top:.2f}" '
-                f'width="{step * 0.76:.2f}" height="{cell:.2f}" rx="{size / 40:.2f}" fill="{colour}"/>'
+                f'width="{step * 0.76:.2f}" height="{cell:.2f}" rx="{size / 40:.2f}" '
+                f'fill="{colour}"/>'
             )
     return "".join(parts)
 
@@ -478,8 +479,8 @@ def link_preview():
         page = Path(folder) / "page.html"
         page.write_text(
             "<style>body{margin:0;background:#fff;display:grid;place-items:center;height:630px;"
-            "font:600 40px system-ui,sans-serif;color:#1f2933}svg{width:1080px;height:auto}</style>"
-            "<div>Interpretability Techniques for Speech Models</div>"
+            "font-family:system-ui,sans-serif;color:#1f2933}h1{margin:0}svg{width:1080px;height:auto}</style>"
+            "<h1>Interpretability Techniques for Speech Models</h1>"
             + (HERE / "overview.svg").read_text()
         )
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
