@@ -263,6 +263,15 @@ def square(x, y, size, colour, *, cells=6, width=0.8, seed=0.0):
     return grid(x, y, rows, size, colour)
 
 
+def hidden_states():
+    return emblem(
+        "Reading hidden states",
+        [wave(6, 34, 96, 52)],
+        [states(152, 8, 9, columns=8, rows=5)],
+        ("sound", "states of every layer, frame by frame"),
+    )
+
+
 def probing():
     return emblem(
         "Probing",
@@ -467,7 +476,7 @@ def favicon():
 
 DRAWINGS = [
     anatomy, overview, logo, favicon,
-    probing, dimensionality_reduction, cka, cca, rsa, lenses, abx,
+    hidden_states, probing, dimensionality_reduction, cka, cca, rsa, lenses, abx,
     attention, rollout, attention_norm, context_mixing,
     gradient_attribution, perturbation_attribution,
 ]  # fmt: skip
