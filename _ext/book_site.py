@@ -1,0 +1,115 @@
+"""What this site adds to Jupyter Book: drawings that follow the theme, nothing from other hosts,
+link previews, and every chapter as a script."""
+
+import re
+from pathlib import Path
+
+import nbformat
+from docutils import nodes
+
+VENDOR = Path(__file__).parent / "vendor"
+
+
+def add_vendored_files(app):
+    # Not in _static: Jupyter Book would load every script of that folder on every page.
+    app.config.html_static_path.append(str(VENDOR))
+
+
+def leave_out_thebe(app, config):
+    """Jupyter Book always loads sphinx_thebe, which runs code on other people's hosts."""
+    for listeners in list(app.events.listeners.values()):
+        for listener in list(listeners):
+            if listener.handler.__module__ == "sphinx_thebe":
+                app.disconnect(listener.id)
+    app.registry.css_files[:] = [f for f in app.registry.css_files if f[0] != "sphinx-thebe.css"]
+
+
+def set_drawings_into_the_page(app, doctree, docname):
+    """Our svg files become part of the page, so that their text takes the colours of the theme."""
+    if app.builder.format != "html":
+        return
+    for image in list(doctree.findall(nodes.image)):
+        if not re.fullmatch(r"images/\w+\.svg", image["uri"]):
+            continue
+        svg = (Path(app.srcdir) / image["uri"]).read_text(encoding="utf-8")
+        width = int(re.search(r'viewBox="0 0 (\d+)', svg)[1])
+        label = nodes.Text(image.get("alt", "")).astext().replace('"', "&quot;")
+        svg = re.sub(r"<title>.*?</desc>\n", "", svg, flags=re.DOTALL)
+        svg = svg.replace('role="img"', f'role="img" aria-label="{label}"', 1)
+        if width > 600:  # on a phone such a drawing scrolls sideways
+            frame = '<div class="drawing-frame" tabindex="0" role="group" aria-label="Drawing">'
+            svg = f"{frame}{svg}</div>"
+        image.replace_self(nodes.raw("", svg, format="html"))
+
+
+def first_paragraph(doctree):
+    for paragraph in doctree.findall(nodes.paragraph):
+        if isinstance(paragraph.parent, nodes.section):
+            words = paragraph.astext().split()
+            while len(" ".join(words)) > 200:
+                words.pop()
+            return " ".join(words).replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;")
+    return ""
+
+
+def add_link_preview(app, pagename, templatename, context, doctree):
+    """Description and Open Graph; addresses come from html.baseurl in _config.yml."""
+    if doctree is None:
+        return
+    title = context["title"] if pagename != app.config.root_doc else context["docstitle"]
+    title = re.sub(r"<[^>]+>", "", title)
+    description = first_paragraph(doctree)
+    address = app.config.html_baseurl.rstrip("/")
+    tags = {"og:type": "article", "og:title": title, "og:description": description}
+    tags["og:site_name"] = app.config.project
+    if address:
+        tags["og:url"] = context["pageurl"]
+        tags["og:image"] = f"{address}/overview.png"
+        tags["twitter:card"] = "summary_large_image"
+    lines = [f'<meta property="{name}" content="{value}"/>' for name, value in tags.items()]
+    lines.append(f'<meta name="description" content="{description}"/>')
+    context["metatags"] = context.get("metatags", "") + "\n".join(lines)
+
+
+def as_script(notebook):
+    """A notebook as a Python script: text as comments, cells apart by `# %%`."""
+    blocks = []
+    for cell in notebook.cells:
+        lines = cell.source.splitlines()
+        if cell.cell_type == "code":
+            shell = re.compile(r"^\s*[%!]")
+            lines = ["# %%"] + [f"# {x}" if shell.match(x) else x for x in lines]
+        else:
+            lines = ["# %% [markdown]"] + [f"# {x}".rstrip() for x in lines]
+        blocks.append("\n".join(lines))
+    return "\n\n".join(blocks) + "\n"
+
+
+def write_script(app, pagename, templatename, context, doctree):
+    """The chapter as a script beside its notebook, with a line in the download menu."""
+    source = Path(app.srcdir) / f"{pagename}.ipynb"
+    if doctree is None or not source.exists():
+        return
+    target = Path(app.outdir) / "_sources" / f"{pagename}.py"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(as_script(nbformat.read(source, as_version=4)), encoding="utf-8")
+    for button in context["header_buttons"]:
+        if button.get("label") == "download-buttons":
+            link = {
+                "type": "link",
+                "url": f"{context['pathto']('_sources', 1)}/{pagename}.py",
+                "text": ".py",
+                "tooltip": "Download as a Python script",
+                "icon": "fas fa-file-code",
+                "label": "download-script-button",
+            }
+            button["buttons"].insert(1, link)
+
+
+def setup(app):
+    app.connect("config-inited", leave_out_thebe)
+    app.connect("builder-inited", add_vendored_files)
+    app.connect("doctree-resolved", set_drawings_into_the_page)
+    app.connect("html-page-context", add_link_preview)
+    app.connect("html-page-context", write_script, priority=900)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
