@@ -8,4 +8,4 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("speech_interp", "beartype.beartype")
+install_import_hook("speech_interp", "typecheck.checked")
