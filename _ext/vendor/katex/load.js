@@ -13,7 +13,10 @@
       const number = place.querySelector(".eqno");
       number?.remove();
       const display = place.tagName === "DIV";
-      const source = place.textContent.trim().replace(/^\\[([]|\\[)\]]$/g, "");
+      const source = place.textContent
+        .trim()
+        .replace(/^\\[([]|\\[)\]]$/g, "")
+        .replace(/\{(align|alignat|equation|gather)\}/g, "{$1*}"); // Sphinx has numbered them
       window.katex.render(source, place, { displayMode: display, throwOnError: false });
       if (number) place.prepend(number);
       if (display) place.tabIndex = 0; // a long formula scrolls sideways, by keyboard too
