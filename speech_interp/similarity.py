@@ -1,0 +1,255 @@
+"""Centred kernel alignment (CKA): how alike are two spaces that describe the same items?
+
+A space is an array ``(item, unit)``; row ``i`` of every space describes the same item ``i``.
+Linear CKA is computed from the products ``||X^T Y||^2``, over units or over items, whichever is
+cheaper. Every function takes the *debiased* estimate unless told otherwise.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+Space = Float[np.ndarray, "_item _unit"] | Float[torch.Tensor, "_item _unit"]
+Spaces = (
+    Sequence[Space]
+    | Float[np.ndarray, "_space _item _unit"]
+    | Float[torch.Tensor, "space item unit"]
+)
+
+GRAM_BLOCK_BYTES = 2**27  # a block of all Gram matrices is kept below this size
+
+
+def linear_cka(x: Space, y: Space, *, debiased: bool = True) -> float:
+    """Return linear CKA of two spaces [pmlr-v97-kornblith19a]; debiased after [song2012feature]."""
+    return float(cka_matrix([x], [y], debiased=debiased)[0, 0])
+
+
+def cka_matrix(
+    xs: Spaces, ys: Spaces | None = None, *, debiased: bool = True, form: str | None = None
+) -> Float[np.ndarray, "x y"]:
+    """Return linear CKA of every space in `xs` with every space in `ys` (or in `xs`).
+
+    `form` is "feature" (products of units), "gram" (products of items) or None: the cheaper one.
+    Raises ValueError for unequal numbers of items, fewer than 4 items, or a constant space.
+    """
+    rows = _centred(xs, "xs")
+    columns = rows if ys is None else _centred(ys, "ys")
+    spaces = rows if ys is None else rows + columns
+    check_same_items(spaces)
+    first_column = 0 if ys is None else len(rows)
+    wanted = {(i, i) for i in range(len(spaces))}
+    wanted |= {(i, j) for i in range(len(rows)) for j in range(first_column, len(spaces)) if i < j}
+    inner = _inner_products(spaces, sorted(wanted), form)
+    square_norms = np.stack([np.einsum("iu,iu->i", x, x) for x in spaces], axis=1)
+    cka = align(inner, square_norms.T @ square_norms, square_norms.sum(0), len(spaces[0]), debiased)
+    return cka[: len(rows), first_column:]
+
+
+def rbf_cka(x: Space, y: Space, *, bandwidth: float = 1.0, debiased: bool = True) -> float:
+    """Return CKA with Gaussian kernels; `bandwidth` is a fraction of the median distance.
+
+    The items x items kernel is built: memory grows with the square of the number of items.
+    """
+    spaces = [*_centred([x], "x"), *_centred([y], "y")]
+    check_same_items(spaces)
+    k, m = (centre_gram(_rbf_gram(z, bandwidth), debiased=debiased) for z in spaces)
+    return float((k * m).sum() / np.sqrt((k * k).sum() * (m * m).sum()))
+
+
+def centre_gram(
+    gram: Float[np.ndarray, "item item"], *, debiased: bool = True
+) -> Float[np.ndarray, "item item"]:
+    """Return the Gram matrix whose row and column means are zero; debiased: without its diagonal.
+
+    The sum of products of two such matrices is, up to a factor, HSIC_0 or HSIC_1.
+    """
+    n = len(gram)
+    gram = gram.copy()
+    if debiased:
+        np.fill_diagonal(gram, 0)
+    means = gram.sum(0) / (n - 2 if debiased else n)
+    means -= means.sum() / (2 * (n - 1 if debiased else n))
+    gram -= means[:, None] + means[None, :]
+    if debiased:
+        np.fill_diagonal(gram, 0)
+    return gram
+
+
+@dataclass(frozen=True)
+class PermutationTest:
+    """CKA of each space with `y`, its values when the items of `y` are shuffled, and p-values."""
+
+    cka: Float[np.ndarray, " space"]
+    null: Float[np.ndarray, "permutation space"]
+
+    @property
+    def p_value(self) -> Float[np.ndarray, " space"]:
+        """The share of shufflings, the true order among them, that reach the observed CKA."""
+        return (1 + (self.null >= self.cka).sum(0)) / (1 + len(self.null))
+
+
+def permutation_test(
+    xs: Spaces,
+    y: Space,
+    *,
+    permutations: int = 500,
+    within: Sequence | np.ndarray | None = None,
+    debiased: bool = True,
+    seed: int = 0,
+) -> PermutationTest:
+    """Return linear CKA of every space in `xs` with `y`, and its null under shuffled items.
+
+    Items are exchanged only inside the groups named by `within` (say, their speakers). Items must
+    be exchangeable if the spaces are unrelated: pool over phones, do not pass successive frames.
+    """
+    spaces, (target,) = _centred(xs, "xs"), _centred([y], "y")
+    check_same_items([*spaces, target])
+    grams = [centre_gram(x @ x.T, debiased=debiased) for x in [*spaces, target]]
+    norms = np.array([np.linalg.norm(gram) for gram in grams])
+    flat = np.stack([gram.ravel() for gram in grams[:-1]])
+    rng = np.random.default_rng(seed)
+    orders = (_shuffle(len(target), within, rng) for _ in range(permutations))
+    null = [flat @ grams[-1][np.ix_(order, order)].ravel() for order in orders]
+    scale = norms[:-1] * norms[-1]
+    return PermutationTest(
+        flat @ grams[-1].ravel() / scale, np.reshape(null, (-1, len(flat))) / scale
+    )
+
+
+def bootstrap_interval(
+    xs: Spaces,
+    ys: Spaces | None = None,
+    *,
+    groups: Sequence | np.ndarray | None = None,
+    resamples: int = 200,
+    level: float = 0.95,
+    debiased: bool = True,
+    seed: int = 0,
+) -> Float[np.ndarray, "x y 2"]:
+    """Return the lower and upper limit of each entry of `cka_matrix(xs, ys)`.
+
+    Half of the items (or of the groups: utterances, speakers) are drawn again and again without
+    replacement: half-samples spread about the estimate as it spreads about the truth. Drawing with
+    replacement, as usual, would put copies of an item beside it, and copies are always alike.
+    """
+    names = np.arange(len(xs[0])) if groups is None else np.asarray(groups)
+    kinds, group_of_item = np.unique(names, return_inverse=True)
+    if len(group_of_item) != len(xs[0]):
+        raise ValueError(f"groups names {len(group_of_item)} items, the spaces have {len(xs[0])}")
+    if len(kinds) < 6:
+        raise ValueError(f"groups has {len(kinds)} different groups; half-samples need at least 6")
+    rng = np.random.default_rng(seed)
+    draws = []
+    for _ in range(resamples):
+        half = np.flatnonzero(
+            np.isin(group_of_item, rng.permutation(len(kinds))[: len(kinds) // 2])
+        )
+        others = None if ys is None else [y[half] for y in ys]
+        draws.append(cka_matrix([x[half] for x in xs], others, debiased=debiased))
+    spread = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0) - np.mean(draws, axis=0)
+    return cka_matrix(xs, ys, debiased=debiased)[..., None] + np.moveaxis(spread, 0, -1)
+
+
+def _inner_products(
+    spaces: list[np.ndarray], pairs: list[tuple[int, int]], form: str | None
+) -> np.ndarray:
+    """Return ||X^T Y||^2 of the pairs asked for (others may be NaN); it equals <X X^T, Y Y^T>."""
+    n, widths = len(spaces[0]), [x.shape[1] for x in spaces]
+    feature_cost = sum(n * widths[i] * widths[j] for i, j in pairs)
+    gram_cost = n**2 * (sum(widths) + len(spaces) ** 2) / 2
+    if form not in (None, "feature", "gram"):
+        raise ValueError(f"form is {form!r}, expected 'feature', 'gram' or None")
+    if form == "gram" or (form is None and gram_cost < feature_cost):
+        return _inner_products_over_items(spaces)
+    inner = np.full((len(spaces), len(spaces)), np.nan)
+    for i, j in pairs:
+        inner[i, j] = inner[j, i] = np.linalg.norm(spaces[i].T @ spaces[j]) ** 2
+    return inner
+
+
+def _inner_products_over_items(spaces: list[np.ndarray]) -> np.ndarray:
+    n = len(spaces[0])
+    step = max(1, GRAM_BLOCK_BYTES // (8 * n * len(spaces)))
+    inner = np.zeros((len(spaces), len(spaces)))
+    for start in range(0, n, step):
+        # Rows `start:stop` of every Gram matrix, from the diagonal on: what lies to the right of
+        # the square on the diagonal stands for its mirror image too.
+        grams = np.stack([x[start : start + step] @ x[start:].T for x in spaces])
+        grams[:, :, step:] *= np.sqrt(2)
+        flat = grams.reshape(len(spaces), -1)
+        inner += flat @ flat.T
+    return inner
+
+
+def align(
+    inner: np.ndarray, quartic: np.ndarray, totals: np.ndarray, n: int, debiased: bool
+) -> np.ndarray:
+    """Return h_ij / sqrt(h_ii h_jj), h = HSIC up to a factor (n(n-3) HSIC_1 if debiased).
+
+    `inner` ||X^T Y||^2, `quartic` sum over items of ||x||^2 ||y||^2, `totals` ||X||^2.
+    """
+    h = inner
+    if debiased:
+        h = inner - n / (n - 2) * quartic + np.outer(totals, totals) / ((n - 1) * (n - 2))
+    scale = np.diag(h)
+    if np.any(scale <= 1e-12 * np.diag(inner)):
+        empty = int(np.argmin(scale))
+        raise ValueError(f"space {empty} has zero variance: all its items are equally far apart")
+    return h / np.sqrt(np.outer(scale, scale))
+
+
+def _rbf_gram(x: np.ndarray, bandwidth: float) -> np.ndarray:
+    products = x @ x.T
+    norms = np.diag(products)
+    square_distances = np.maximum(norms[:, None] + norms[None, :] - 2 * products, 0)
+    return np.exp(-square_distances / (2 * bandwidth**2 * np.median(square_distances)))
+
+
+def _shuffle(n: int, within: Sequence | np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
+    if within is None:
+        return rng.permutation(n)
+    kinds = np.unique(np.asarray(within), return_inverse=True)[1]
+    if len(kinds) != n:
+        raise ValueError(f"within names {len(kinds)} items, the spaces have {n}")
+    order = np.empty(n, dtype=int)
+    order[np.argsort(kinds, kind="stable")] = np.lexsort((rng.random(n), kinds))
+    return order
+
+
+def to_arrays(spaces: Spaces, name: str) -> list[np.ndarray]:
+    arrays = []
+    for k, space in enumerate(spaces):
+        if isinstance(space, torch.Tensor):
+            space = space.detach().cpu().numpy()
+        array = np.asarray(space, dtype=np.float64)
+        if array.ndim != 2:
+            raise ValueError(f"{name}[{k}] has shape {array.shape}, expected (item, unit)")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}[{k}] holds values that are not finite")
+        arrays.append(array)
+    return arrays
+
+
+def _centred(spaces: Spaces, name: str) -> list[np.ndarray]:
+    arrays = to_arrays(spaces, name)
+    for k, array in enumerate(arrays):
+        check_count(len(array))
+        if np.all(array == array[0]):
+            raise ValueError(f"{name}[{k}] has zero variance: all its items are the same")
+    return [array - array.mean(0) for array in arrays]
+
+
+def check_count(n: int) -> None:
+    if n < 4:
+        raise ValueError(f"CKA needs at least 4 items, got {n}")
+
+
+def check_same_items(spaces: Iterable[np.ndarray], at_least: int = 4) -> None:
+    counts = [len(space) for space in spaces]
+    if len(set(counts)) > 1:
+        raise ValueError(f"spaces have unequal numbers of items: {counts}")
+    if counts[0] < at_least:
+        raise ValueError(f"spaces have {counts[0]} items, expected at least {at_least}")

@@ -1,0 +1,267 @@
+import numpy as np
+import pytest
+import torch
+from reference_similarity import biased_cka, debiased_cka, debiased_cka_of_grams, rbf_gram
+
+from speech_interp.cka_sums import CkaSums
+from speech_interp.similarity import (
+    bootstrap_interval,
+    centre_gram,
+    cka_matrix,
+    linear_cka,
+    permutation_test,
+    rbf_cka,
+)
+
+
+@pytest.fixture
+def spaces():
+    """Three spaces of different widths over the same 20 items, far from the origin."""
+    rng = np.random.default_rng(1)
+    shared = rng.normal(size=(20, 3))
+    return [shared @ rng.normal(size=(3, d)) + rng.normal(size=(20, d)) + 30 for d in (2, 7, 40)]
+
+
+def rotation(size, seed=0):
+    return np.linalg.qr(np.random.default_rng(seed).normal(size=(size, size)))[0]
+
+
+def linked_spaces(rng, count, width):
+    """Two spaces with linear CKA known for infinitely many items: y = x b + noise."""
+    b = np.random.default_rng(5).normal(size=(width, width)) / np.sqrt(width)
+    covariance_y = b.T @ b + np.eye(width)
+    truth = np.linalg.norm(b) ** 2 / (np.sqrt(width) * np.linalg.norm(covariance_y))
+    x = rng.normal(size=(count, width))
+    return x, x @ b + rng.normal(size=(count, width)), truth
+
+
+@pytest.mark.parametrize("form", ["gram", "feature", None])
+def test_all_forms_equal_the_slow_definition(spaces, form):
+    biased = cka_matrix(spaces, debiased=False, form=form)
+    debiased = cka_matrix(spaces, form=form)
+    for i, x in enumerate(spaces):
+        for j, y in enumerate(spaces):
+            assert biased[i, j] == pytest.approx(biased_cka(x, y), abs=1e-10)
+            assert debiased[i, j] == pytest.approx(debiased_cka(x, y), abs=1e-8)
+
+
+def test_gram_form_is_the_same_in_blocks(spaces, monkeypatch):
+    whole = cka_matrix(spaces, form="gram")
+    monkeypatch.setattr("speech_interp.similarity.GRAM_BLOCK_BYTES", 8 * 20 * 3 * 6)  # 6 rows
+    np.testing.assert_allclose(cka_matrix(spaces, form="gram"), whole, atol=1e-12)
+
+
+def test_two_families_give_the_off_diagonal_block(spaces):
+    full = cka_matrix(spaces)
+    np.testing.assert_allclose(cka_matrix(spaces[:2], spaces[1:]), full[:2, 1:], atol=1e-12)
+    assert linear_cka(spaces[0], spaces[2]) == pytest.approx(full[0, 2])
+
+
+def test_tensors_of_layers_are_accepted():
+    states = torch.randn(4, 30, 8, generator=torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(cka_matrix(states), cka_matrix(states.double().numpy()), atol=1e-9)
+
+
+@pytest.mark.parametrize("bandwidth", [0.4, 1.0])
+def test_rbf_equals_the_slow_definition(spaces, bandwidth):
+    k, m = (rbf_gram(x, bandwidth) for x in spaces[:2])
+    expected = debiased_cka_of_grams(k, m)
+    assert rbf_cka(*spaces[:2], bandwidth=bandwidth) == pytest.approx(expected, abs=1e-10)
+
+
+def test_rbf_with_a_wide_kernel_tends_to_linear(spaces):
+    assert rbf_cka(*spaces[:2], bandwidth=100) == pytest.approx(linear_cka(*spaces[:2]), abs=1e-3)
+
+
+def test_rbf_sees_what_linear_does_not():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(400, 1))
+    y = x**2 + 0.1 * rng.normal(size=(400, 1))  # dependent, uncorrelated
+    assert linear_cka(x, y) < 0.05
+    assert rbf_cka(x, y, bandwidth=0.5) > 0.3
+
+
+@pytest.mark.parametrize("debiased", [False, True])
+@pytest.mark.parametrize("measure", [linear_cka, rbf_cka])
+def test_invariance_to_rotation_and_scale_only(spaces, measure, debiased):
+    x, y = spaces[1], spaces[2]
+    value = measure(x, y, debiased=debiased)
+    moved = -3 * x @ rotation(x.shape[1]) + 5
+    assert measure(moved, y, debiased=debiased) == pytest.approx(value, abs=1e-9)
+    assert measure(x, moved, debiased=debiased) == pytest.approx(1, abs=1e-9)
+    stretched = x * np.array([10, 1, 1, 1, 1, 1, 1])
+    assert abs(measure(stretched, y, debiased=debiased) - value) > 0.01
+
+
+@pytest.mark.parametrize("items, units", [(40, 16), (100, 64), (100, 256), (300, 64)])
+def test_null_curve(items, units):
+    """Independent spaces: biased CKA is near d / (d + n), debiased CKA near 0."""
+    rng = np.random.default_rng(0)
+    pairs = [rng.normal(size=(2, items, units)) for _ in range(40)]
+    biased = np.mean([linear_cka(*pair, debiased=False) for pair in pairs])
+    debiased = np.array([linear_cka(*pair) for pair in pairs])
+    assert biased == pytest.approx(units / (units + items), abs=0.03)
+    assert abs(debiased.mean()) < 3 * debiased.std() / np.sqrt(40) + 1e-3
+
+
+def test_debiased_estimate_is_centred_on_the_truth():
+    rng = np.random.default_rng(2)
+    draws = [linked_spaces(rng, 40, 10) for _ in range(150)]
+    values = np.array([linear_cka(x, y) for x, y, _ in draws])
+    biased = np.mean([linear_cka(x, y, debiased=False) for x, y, _ in draws])
+    truth = draws[0][2]
+    assert abs(values.mean() - truth) < 0.03
+    assert biased - truth > 0.1
+
+
+def test_shards_do_not_matter(spaces):
+    for cuts in ([20], [1, 1, 18], [7, 3, 10]):
+        sums = CkaSums()
+        for start, stop in zip(np.cumsum([0, *cuts[:-1]]), np.cumsum(cuts), strict=True):
+            sums.add([x[start:stop] for x in spaces])
+        np.testing.assert_allclose(sums.cka(), cka_matrix(spaces), atol=1e-10)
+        np.testing.assert_allclose(
+            sums.cka(debiased=False), cka_matrix(spaces, debiased=False), atol=1e-10
+        )
+
+
+def test_sums_merge_in_any_order(spaces):
+    parts = [CkaSums(), CkaSums(), CkaSums()]
+    for part, rows in zip(parts, [slice(0, 4), slice(4, 5), slice(5, 20)], strict=True):
+        part.add([x[rows] for x in spaces])
+    total = CkaSums()
+    for part in (parts[2], parts[0], parts[1]):
+        total.merge(part)
+    np.testing.assert_allclose(total.cka(), cka_matrix(spaces), atol=1e-10)
+
+
+def test_merging_leaves_the_other_collection_alone(spaces):
+    first, second = CkaSums(), CkaSums()
+    first.add([x[:10] for x in spaces])
+    second.add([x[10:] for x in spaces])
+    alone = first.cka()
+    empty = CkaSums()
+    empty.merge(first)
+    empty.merge(second)
+    np.testing.assert_array_equal(first.cka(), alone)
+
+
+def test_sums_keep_their_digits_far_from_zero(spaces):
+    sums = CkaSums()
+    for rows in np.array_split(np.arange(20), 4):
+        sums.add([x[rows] + 1e5 for x in spaces])
+    np.testing.assert_allclose(sums.cka(), cka_matrix(spaces), atol=1e-6)
+
+
+def test_permutation_p_values():
+    rng = np.random.default_rng(0)
+    x, y, _ = linked_spaces(rng, 60, 4)
+    result = permutation_test([x, rng.normal(size=(60, 4))], y, permutations=199)
+    assert result.cka == pytest.approx([linear_cka(x, y), result.cka[1]])
+    assert result.p_value[0] == pytest.approx(1 / 200)  # the true order beats every other
+    assert result.p_value[1] > 0.01
+    assert abs(result.null.mean()) < 0.02
+
+
+def test_permutation_null_is_the_slow_one():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 8, 3))
+    result = permutation_test([x], y, permutations=3, seed=4)
+    orders = np.random.default_rng(4)
+    expected = [debiased_cka(x, y[orders.permutation(8)]) for _ in range(3)]
+    np.testing.assert_allclose(result.null[:, 0], expected, atol=1e-10)
+
+
+def test_p_values_are_uniform_when_nothing_is_shared():
+    rng = np.random.default_rng(3)
+    values = [
+        permutation_test([rng.normal(size=(20, 3))], rng.normal(size=(20, 3)), permutations=39)
+        for _ in range(200)
+    ]
+    values = np.array([value.p_value[0] for value in values])
+    for level in (0.1, 0.5, 0.9):
+        assert np.mean(values <= level) == pytest.approx(level, abs=0.1)
+
+
+def test_shuffling_within_groups_removes_what_the_groups_explain():
+    """Two spaces share the speaker and nothing else."""
+    rng = np.random.default_rng(0)
+    speaker = np.repeat(np.arange(10), 12)
+    centres = 3 * rng.normal(size=(10, 4))
+    x, y = (centres[speaker] + rng.normal(size=(120, 4)) for _ in range(2))
+    assert permutation_test([x], y, permutations=99).p_value[0] == pytest.approx(0.01)
+    within = permutation_test([x], y, permutations=99, within=speaker)
+    assert within.p_value[0] > 0.05
+    assert within.null.mean() == pytest.approx(within.cka[0], abs=0.02)
+
+
+def test_interval_covers_the_truth():
+    rng = np.random.default_rng(1)
+    hits, widths = [], []
+    for seed in range(100):
+        x, y, truth = linked_spaces(rng, 60, 5)
+        low, high = bootstrap_interval([x], [y], resamples=60, seed=seed)[0, 0]
+        hits.append(low < truth < high)
+        widths.append(high - low)
+    assert 0.9 <= np.mean(hits) <= 1
+    assert np.mean(widths) < 0.35  # not by being so wide that it cannot miss
+
+
+def test_interval_over_groups_is_wider_when_items_repeat():
+    rng = np.random.default_rng(0)
+    x, y, _ = linked_spaces(rng, 30, 4)
+    copies = np.repeat(np.arange(30), 5)
+    x, y = x[copies] + 0.01 * rng.normal(size=(150, 4)), y[copies]
+    by_item = np.ptp(bootstrap_interval([x], [y])[0, 0])
+    by_group = np.ptp(bootstrap_interval([x], [y], groups=copies)[0, 0])
+    assert by_group > 1.5 * by_item
+
+
+def test_copies_of_items_would_inflate_a_bootstrap_with_replacement():
+    """Why half-samples: drawn with replacement, independent spaces look alike."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 60, 100))
+    naive = []
+    for _ in range(50):
+        rows = rng.integers(0, 60, 60)
+        naive.append(linear_cka(x[rows], y[rows]))
+    low, high = bootstrap_interval([x], [y])[0, 0]
+    assert min(naive) > 0.1
+    assert low < 0 < high
+
+
+def test_centred_gram_has_no_row_means():
+    gram = np.random.default_rng(0).normal(size=(9, 9))
+    gram = gram + gram.T
+    for debiased in (False, True):
+        centred = centre_gram(gram, debiased=debiased)
+        np.testing.assert_allclose(centred.sum(0), 0, atol=1e-12)
+    assert np.all(np.diag(centred) == 0)
+
+
+def test_errors_name_what_came(spaces):
+    x = spaces[0]
+    with pytest.raises(ValueError, match=r"unequal numbers of items.*20.*19"):
+        linear_cka(x, spaces[1][:-1])
+    with pytest.raises(ValueError, match=r"at least 4 items, got 3"):
+        linear_cka(x[:3], x[:3])
+    with pytest.raises(ValueError, match=r"ys\[0\] has zero variance"):
+        linear_cka(x, np.ones((20, 3)))
+    with pytest.raises(ValueError, match="zero variance: all its items are equally far apart"):
+        linear_cka(x, np.eye(20))
+    with pytest.raises(ValueError, match="not finite"):
+        linear_cka(np.where(x > 30, np.nan, x), x)
+    with pytest.raises(ValueError, match="form is 'kernel'"):
+        cka_matrix(spaces, form="kernel")
+    with pytest.raises(ValueError, match="at least 6"):
+        bootstrap_interval([x], [x], groups=np.repeat([0, 1], 10))
+    with pytest.raises(ValueError, match="within names 3 items"):
+        permutation_test([x], x, within=[1, 2, 3])
+    sums = CkaSums()
+    sums.add([x])
+    other = CkaSums()
+    other.add([spaces[1]])
+    with pytest.raises(ValueError, match=r"expected \(2,\)"):
+        sums.merge(other)
+    with pytest.raises(ValueError, match="at least 4 items, got 0"):
+        CkaSums().cka()
