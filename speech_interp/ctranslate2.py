@@ -188,7 +188,7 @@ def convert_whisper(source: Path, target: Path) -> None:
     `source` holds `model.bin`, `config.json` and `tokenizer.json`; the weights keep their
     precision. Raises ValueError if they are not a whole CTranslate2 Whisper.
     """
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     head_counts = set()
 
@@ -238,6 +238,5 @@ def convert_whisper(source: Path, target: Path) -> None:
         )
         (target / name).write_text(text, encoding="utf-8")
     whole = {name: np.ascontiguousarray(values) for name, values in state.items()}
-    weights = target / "model.safetensors"
-    save_file(whole, weights, metadata={"format": "pt"})
-    weights.chmod((target / "config.json").stat().st_mode)  # readable by whom the cache is
+    # As bytes: safetensors' own writer reports a full disk as an error without a number.
+    (target / "model.safetensors").write_bytes(save(whole, metadata={"format": "pt"}))

