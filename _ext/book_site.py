@@ -24,6 +24,13 @@ def leave_out_thebe(app, config):
     app.registry.css_files[:] = [f for f in app.registry.css_files if f[0] != "sphinx-thebe.css"]
 
 
+def icons_from_the_font(app, error):
+    """The theme brings its icons twice, as a font and as a script of 1.5 MB. The font does."""
+    script = Path(app.outdir) / "_static" / "scripts" / "fontawesome.js"
+    if error is None and script.exists():
+        script.write_text("// The icons of this site come from the font.\n", encoding="utf-8")
+
+
 def set_drawings_into_the_page(app, doctree, docname):
     """Our svg files become part of the page, so that their text takes the colours of the theme."""
     if app.builder.format != "html":
@@ -85,6 +92,22 @@ def as_script(notebook):
     return "\n\n".join(blocks) + "\n"
 
 
+def load_formulas_where_needed(app, pagename, templatename, context, doctree):
+    """Sphinx also loads KaTeX on pages above a page with formulas, such as the landing page."""
+    if 'class="math ' not in context.get("body", ""):
+        context["script_files"] = [
+            script
+            for script in context["script_files"]
+            if not str(script.filename).endswith("katex/load.js")
+        ]
+
+
+def mend_lists_of_references(app, pagename, templatename, context, doctree):
+    """sphinxcontrib-bibtex says "list" of the whole, so screen readers expect items."""
+    body = context.get("body", "")
+    context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 def write_script(app, pagename, templatename, context, doctree):
     """The chapter as a script beside its notebook, with a line in the download menu."""
     source = Path(app.srcdir) / f"{pagename}.ipynb"
@@ -109,7 +132,10 @@ def write_script(app, pagename, templatename, context, doctree):
 def setup(app):
     app.connect("config-inited", leave_out_thebe)
     app.connect("builder-inited", add_vendored_files)
+    app.connect("build-finished", icons_from_the_font)
     app.connect("doctree-resolved", set_drawings_into_the_page)
     app.connect("html-page-context", add_link_preview)
+    app.connect("html-page-context", load_formulas_where_needed, priority=900)
+    app.connect("html-page-context", mend_lists_of_references)
     app.connect("html-page-context", write_script, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
