@@ -7,6 +7,7 @@ from urllib.parse import urljoin
 import pytest
 from browsing import SITE, pages
 
+pytestmark = pytest.mark.usefixtures("address")  # skipped where there is no site
 CHAPTERS = [p for p in pages() if p.startswith("notebooks/")]
 
 
