@@ -30,7 +30,8 @@ class AnnotatedStyle(Style):
     def format_entry(self, label, entry, bib_data=None):
         formatted = super().format_entry(label, entry, bib_data)
         note = Text.from_latex(entry.fields.get("annote", ""))
-        formatted.text = Text(formatted.text, " ", Tag("em", note))
+        # Nothing else in an entry is strong; book.css sets it on a line of its own.
+        formatted.text = Text(formatted.text, " ", Tag("strong", note))
         return formatted
 
 
