@@ -78,16 +78,21 @@ def add_link_preview(app, pagename, templatename, context, doctree):
     context["metatags"] = context.get("metatags", "") + "\n".join(lines)
 
 
+def without_shell_lines(line):
+    """`%pip install x` is not Python: the line becomes a comment that an `if` can stand on."""
+    found = re.match(r"(\s*)([%!].*)", line)
+    return f"{found[1]}pass  # {found[2]}" if found else line
+
+
 def as_script(notebook):
     """A notebook as a Python script: text as comments, cells apart by `# %%`."""
     blocks = []
     for cell in notebook.cells:
         lines = cell.source.splitlines()
         if cell.cell_type == "code":
-            shell = re.compile(r"^\s*[%!]")
-            lines = ["# %%"] + [f"# {x}" if shell.match(x) else x for x in lines]
+            lines = ["# %%", *map(without_shell_lines, lines)]
         else:
-            lines = ["# %% [markdown]"] + [f"# {x}".rstrip() for x in lines]
+            lines = ["# %% [markdown]", *[f"# {line}".rstrip() for line in lines]]
         blocks.append("\n".join(lines))
     return "\n\n".join(blocks) + "\n"
 

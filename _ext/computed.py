@@ -15,8 +15,10 @@ PACKAGES = (
     "torch", "torchaudio", "transformers", "datasets", "captum", "scikit-learn", "numpy",
     "matplotlib", "jupyter-book",
 )  # fmt: skip
-# One line for each loaded model, as `str(model)` prints it: name, where from, which revision.
-CHECKPOINT_LINE = re.compile(r"^([\w.-]+/[\w.-]+): (.+), ([^,]+)$", re.MULTILINE)
+# One line for each loaded model, as `print(model)` gives it: name, where from, (which revision).
+CHECKPOINT_LINE = re.compile(
+    r"^([\w.-]+/[\w.-]+): (.+?) \(((?:sha256|revision) .+)\)$", re.MULTILINE
+)
 
 
 class ChaptersNode(nodes.General, nodes.Element):

@@ -4,6 +4,8 @@ The site is _build/html, or the folder that BOOK_SITE names. Without Chromium or
 tests are skipped and say so; with BROWSER_REQUIRED=1 (continuous integration) they fail instead.
 """
 
+import functools
+import gzip
 import os
 import re
 import shutil
@@ -24,6 +26,7 @@ MODES = {  # theme, width, height
     "dark": ("dark", 1280, 900),
     "phone": ("light", 390, 844),
 }
+AUDIO = re.compile(rb"data:audio/[^\"']*")
 REPORT = {}  # (page, mode) -> what was measured
 
 
@@ -59,12 +62,20 @@ def skip_or_fail(reason):
         pytest.skip(f"browser tests skipped: {reason}")
 
 
+@functools.cache
+def transferred_bytes(file):
+    """The size of a file as a web host sends it, text compressed, and without any audio in it."""
+    content = AUDIO.sub(b"", file.read_bytes())
+    text = file.suffix in (".html", ".css", ".js", ".svg", ".json")
+    return len(gzip.compress(content, 6)) if text else len(content)
+
+
 class Visit:
     """One page, opened once, with everything that happened while it was."""
 
     def __init__(self, browser, address, path, mode):
         theme, width, height = MODES[mode]
-        self.complaints, self.foreign, self.failed, self.bytes, self.requests = [], [], [], 0, 0
+        self.complaints, self.foreign, self.failed, self.files = [], [], [], []
         self.context = browser.new_context(
             viewport={"width": width, "height": height},
             color_scheme=theme,
@@ -98,6 +109,4 @@ class Visit:
             route.abort()
 
     def count(self, request):
-        self.requests += 1
-        file = SITE / unquote(urlsplit(request.url).path).lstrip("/")
-        self.bytes += file.stat().st_size if file.is_file() else 0
+        self.files.append(SITE / unquote(urlsplit(request.url).path).lstrip("/"))

