@@ -115,7 +115,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="small models: seconds, not minutes")
     small = parser.parse_args().small
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads", flush=True)
+    torch.set_num_threads(1)  # the CPU time of idle threads that spin would blur the comparison
+    print(f"torch {torch.__version__}, one thread", flush=True)
     models = {"wav2vec2-base": wav2vec2_base, "whisper-small": whisper_small}
     for name, build in models.items():
         compare(name, build, small=small)

@@ -1,0 +1,70 @@
+"""Is an attribution true of the model? Remove what it names, keep what it names, and look."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from speech_interp.attribution import Game
+
+
+def deletion_curve(game: Game, attribution: Float[Tensor, " segment"]) -> Float[Tensor, " removed"]:
+    """Return the score as 0, 1, ..., all segments are removed, highest first: it should fall."""
+    return game(1 - _growing(attribution))
+
+
+def insertion_curve(game: Game, attribution: Float[Tensor, " segment"]) -> Float[Tensor, " added"]:
+    """Return the score as 0, 1, ..., all segments are put in, highest first: it should rise."""
+    return game(_growing(attribution))
+
+
+def random_curves(
+    game: Game, *, orders: int = 10, insertion: bool = False, seed: int = 0
+) -> Float[Tensor, "order step"]:
+    """Return the same curves for random orders: what an attribution must beat."""
+    draw = torch.Generator().manual_seed(seed)
+    curve = insertion_curve if insertion else deletion_curve
+    return torch.stack(
+        [curve(game, torch.rand(len(game.spans), generator=draw)) for _ in range(orders)]
+    )
+
+
+def comprehensiveness(
+    game: Game, attribution: Float[Tensor, " segment"], *, share: float = 0.2
+) -> float:
+    """Return how far the score falls without the top `share` of the segments; high is faithful."""
+    top = _top(attribution, share)
+    whole, without = game(torch.stack([torch.ones_like(top), 1 - top]))
+    return float(whole - without)
+
+
+def sufficiency(game: Game, attribution: Float[Tensor, " segment"], *, share: float = 0.2) -> float:
+    """Return how far the score falls with only the top `share` left; low is faithful."""
+    top = _top(attribution, share)
+    whole, only = game(torch.stack([torch.ones_like(top), top]))
+    return float(whole - only)
+
+
+def top_agreement(
+    a: Float[Tensor, " position"], b: Float[Tensor, " position"], *, share: float = 0.2
+) -> float:
+    """Return the share of the top positions of `a` that are top in `b`; by chance: `share`."""
+    top_a, top_b = _top(a, share), _top(b, share)
+    return float((top_a * top_b).sum() / top_a.sum())
+
+
+def _top(attribution: Tensor, share: float) -> Tensor:
+    """Return 1 on the highest `share` of positions, at least one of them."""
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share}, expected 0 < share <= 1")
+    count = max(1, math.floor(share * len(attribution) + 0.5))
+    chosen = torch.zeros(len(attribution))
+    chosen[attribution.argsort(descending=True, stable=True)[:count]] = 1
+    return chosen
+
+
+def _growing(attribution: Tensor) -> Float[Tensor, "step segment"]:
+    """Return presences of the 0, 1, ..., all highest segments."""
+    rank = attribution.argsort(descending=True, stable=True).argsort()
+    return (rank < torch.arange(len(attribution) + 1)[:, None]).float()
