@@ -1,0 +1,1 @@
+"""How the stand-in checkpoints in `speech_interp/data/` were pre-trained."""
