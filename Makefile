@@ -24,7 +24,7 @@ $(READY): requirements.txt pyproject.toml
 	@touch $@
 
 book: $(READY)  ## execute every chapter and build the site
-	@$(BIN)/python -m speech_interp.models openai/whisper-tiny.en
+	@$(BIN)/python -m speech_interp openai/whisper-tiny.en
 	@$(BIN)/jupyter-book build . -W -n --keep-going || \
 	  { echo "The book did not build: the first error above says why."; exit 1; }
 	@echo "The book is at $(SITE)/index.html ($$(du -sh $(SITE) | cut -f1))"

@@ -164,7 +164,9 @@
       const nearest = (row, cell) => {
         const middle = (item) => span(item).reduce((a, b) => a + b) / 2;
         const far = (item) => Math.abs(middle(item) - middle(cell));
-        return row.reduce((a, b) => (far(b) < far(a) ? b : a));
+        const head = (item) => item.getAttribute("role") === "rowheader";
+        const alike = row.filter((item) => head(item) === head(cell)); // names below names
+        return (alike.length ? alike : row).reduce((a, b) => (far(b) < far(a) ? b : a));
       };
       const keys = (event) => {
         if (event.key === "Escape") stop();
@@ -242,6 +244,8 @@
       }
       for (const control of root.querySelectorAll(".si-bar button")) control.hidden = false;
       audio.hidden = true;
+      say(`${rows.length ? "Click a word or a cell, or move with the arrow keys and press Enter. " : ""}`
+        + "Drag over the waveform to hear a part.");
       root.classList.add("si-ready");
     };
 

@@ -173,7 +173,7 @@ def _predict(
 
 
 def _logistic(penalty: float, n: int) -> Pipeline:
-    probe = LogisticRegression(C=1 / (penalty * n), tol=1e-3, max_iter=1000)
+    probe = LogisticRegression(C=1 / (penalty * n), max_iter=1000)
     return make_pipeline(StandardScaler(copy=False), probe)
 
 

@@ -1,0 +1,13 @@
+"""`python -m speech_interp NAME ...` fetches checkpoints ahead of everything that needs them."""
+
+import sys
+
+from speech_interp.checkpoints import CheckpointError
+from speech_interp.models import load_model
+
+if __name__ == "__main__":
+    try:
+        for name in sys.argv[1:]:
+            load_model(name)
+    except (CheckpointError, ValueError) as error:
+        sys.exit(str(error))
