@@ -86,8 +86,8 @@ sentences unseen. ABX: error across speakers.
 float16 against float32, both run as stored: no hidden state differs by more than {float16:.4f}.
 
 ## What it is not good for
-It has heard no human being, only synthesisers, {heard:.1f} hours of them; {original} heard 960 hours
-of people. Its numbers say how a method works, not what the published model holds. Its words
+It has heard no human being, only synthesisers, {heard:.1f} hours of them; {original} heard 960
+hours of people. Its numbers say how a method works, not what the published model holds. Its words
 come from an old Bible and from patterns, so it has little to say about meaning or grammar.
 """
 
