@@ -31,9 +31,9 @@ book: $(READY)  ## execute every chapter and build the site
 
 test: $(READY)  ## lint, unit tests, hygiene of notebooks; then the checks on the built site
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest tests --ignore tests/site
+	$(BIN)/python -m pytest tests --ignore tests/browser --ignore tests/colab
 	@$(MAKE) --no-print-directory book
-	$(BIN)/python -m pytest tests/site
+	$(BIN)/python -m pytest tests/browser
 
 lint: $(READY)  ## ruff, on code and notebooks
 	$(BIN)/ruff check .

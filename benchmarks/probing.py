@@ -65,7 +65,8 @@ def main():
         options.layers, options.items, options.units
     )
     print(
-        f"{options.layers} layers, {options.items} items, {options.units} units, {options.clock} time"
+        f"{options.layers} layers, {options.items} items, {options.units} units, "
+        f"{options.clock} time"
     )
     both = grouped_folds(speaker, sentence)
     by_sentence = grouped_folds(sentence, folds=5)

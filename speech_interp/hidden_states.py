@@ -69,7 +69,7 @@ def hidden_states(model, wave: ndarray) -> HiddenStates:
 def stream_hidden_states(
     model, wave: ndarray, *, window_s: float = 20.0, context_s: float = 4.0
 ) -> Iterator[HiddenStates]:
-    """The states of a long wave (sample,) piece by piece: each frame once, in order, in bounded memory.
+    """The states of a long wave (sample,) piece by piece: each frame once, in bounded memory.
 
     Each pass sees `window_s` of sound and `context_s` more on either side. No model saw more than
     some 30 s at once in training, so this is how long recordings are meant to be read; but a

@@ -257,7 +257,9 @@ def test_whisper_word_times_rise_and_follow_the_sound(whisper):
     )
     times = result["token_timestamps"][0]
     ids = result["sequences"][0]
-    words = {whisper.processor.decode(int(i)).strip(): float(t) for i, t in zip(ids, times)}
+    words = {
+        whisper.processor.decode(int(i)).strip(): float(t) for i, t in zip(ids, times, strict=True)
+    }
     assert torch.all(times.diff() >= 0)
     assert float(times.max()) <= len(wave) / 16000
     # The second half of the sentence lies in the second half of the sound.

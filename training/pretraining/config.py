@@ -69,7 +69,7 @@ class Hubert:
     """Masked prediction of cluster labels, two iterations."""
 
     first: Phase = Phase(steps=1200, batch_s=32, learning_rate=7e-4, warmup_steps=100)
-    second: Phase = Phase(steps=2500, batch_s=32, learning_rate=7e-4, warmup_steps=100, seed=1)
+    second: Phase = Phase(steps=2000, batch_s=32, learning_rate=7e-4, warmup_steps=100, seed=1)
     first_clusters: int = 100
     second_clusters: int = 200
     second_layer: int = 4  # the layer of the first iteration whose states give the second's targets
@@ -85,7 +85,7 @@ class Hubert:
 class Wav2vec2:
     """Contrastive learning against quantised features."""
 
-    phase: Phase = Phase(steps=1500, batch_s=32, learning_rate=5e-4, warmup_steps=100)
+    phase: Phase = Phase(steps=900, batch_s=32, learning_rate=5e-4, warmup_steps=100)
     mask_length: int = 10
     mask_share: float = 0.5
     negatives: int = 100
@@ -104,7 +104,7 @@ class Wav2vec2:
 class Ctc:
     """Fine-tuning on letters, the front end frozen as in the original."""
 
-    phase: Phase = Phase(steps=2500, batch_s=32, learning_rate=5e-4, warmup_steps=100)
+    phase: Phase = Phase(steps=1800, batch_s=32, learning_rate=5e-4, warmup_steps=100)
 
 
 @dataclass(frozen=True)
