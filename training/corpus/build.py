@@ -76,8 +76,6 @@ def rows(subset):
 def store(subset, every):
     """Write the rows in shards that git can bear."""
     DATA.mkdir(parents=True, exist_ok=True)
-    for old in DATA.glob(f"{subset}-*.parquet"):
-        old.unlink()
     shards, size = [[]], 0
     for row in every:
         size += len(row["audio"]["bytes"])
@@ -85,6 +83,8 @@ def store(subset, every):
             shards.append([])
             size = len(row["audio"]["bytes"])
         shards[-1].append(row)
+    for old in DATA.glob(f"{subset}-*.parquet"):  # only now that the new ones are complete
+        old.unlink()
     for number, shard in enumerate(shards):
         pack.write(DATA / f"{subset}-{number}.parquet", shard)
     return sum(path.stat().st_size for path in DATA.glob(f"{subset}-*.parquet"))

