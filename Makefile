@@ -31,9 +31,9 @@ book: $(READY)  ## execute every chapter and build the site
 
 test: $(READY)  ## lint, unit tests, hygiene of notebooks; then the checks on the built site
 	@$(MAKE) --no-print-directory lint
-	$(BIN)/python -m pytest tests --ignore tests/browser --ignore tests/colab
+	$(BIN)/python -m pytest tests --ignore tests/site --ignore tests/browser --ignore tests/colab
 	@$(MAKE) --no-print-directory book
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest tests/site tests/browser
 
 lint: $(READY)  ## ruff, on code and notebooks
 	$(BIN)/ruff check .
@@ -45,6 +45,12 @@ format: $(READY)  ## let ruff put code and notebooks in order
 
 serve: book  ## build, then show the site on http://localhost:8000
 	@$(BIN)/python -m http.server 8000 --bind 127.0.0.1 --directory $(SITE)
+
+rehearsal: $(READY)  ## every notebook with full-size random checkpoints: time and memory
+	$(BIN)/python tests/rehearsal.py
+
+colab: $(READY)  ## every chapter as on Colab, in an environment of its own
+	$(BIN)/python -m pytest tests/colab -s
 
 pins: $(READY)  ## write what is installed now into requirements.txt
 	@{ echo "# The exact versions the book is built with; written by \`make pins\`."; \
