@@ -1,6 +1,6 @@
 """How much the hooks of `hidden_states` cost beside a bare forward pass of the same encoder.
 
-    python benchmarks/hidden_states.py [--seconds 10] [--repeats 15]
+python benchmarks/hidden_states.py [--seconds 10] [--repeats 15]
 """
 
 import argparse
