@@ -6,7 +6,6 @@ cheaper. Every function takes the *debiased* estimate unless told otherwise.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +17,8 @@ Spaces = (
     | Float[np.ndarray, "_space _item _unit"]
     | Float[torch.Tensor, "space item unit"]
 )
+
+Grams = Sequence[Float[np.ndarray, "_item _item"]] | Float[np.ndarray, "_space _item _item"]
 
 GRAM_BLOCK_BYTES = 2**27  # a block of all Gram matrices is kept below this size
 
@@ -35,8 +36,8 @@ def cka_matrix(
     `form` is "feature" (products of units), "gram" (products of items) or None: the cheaper one.
     Raises ValueError for unequal numbers of items, fewer than 4 items, or a constant space.
     """
-    rows = _centred(xs, "xs")
-    columns = rows if ys is None else _centred(ys, "ys")
+    rows = centred(xs, "xs")
+    columns = rows if ys is None else centred(ys, "ys")
     spaces = rows if ys is None else rows + columns
     check_same_items(spaces)
     first_column = 0 if ys is None else len(rows)
@@ -48,15 +49,36 @@ def cka_matrix(
     return cka[: len(rows), first_column:]
 
 
-def rbf_cka(x: Space, y: Space, *, bandwidth: float = 1.0, debiased: bool = True) -> float:
-    """Return CKA with Gaussian kernels; `bandwidth` is a fraction of the median distance.
+def gram_cka(
+    ks: Grams, ms: Grams | None = None, *, debiased: bool = True
+) -> Float[np.ndarray, "k m"]:
+    """Return CKA of every Gram matrix in `ks` with every one in `ms` (or in `ks`): any kernel.
 
-    The items x items kernel is built: memory grows with the square of the number of items.
+    A Gram matrix `(item, item)` says how alike two items are in one space. Raises ValueError for
+    unequal numbers of items, fewer than 4 items, or items that are all equally alike.
     """
-    spaces = [*_centred([x], "x"), *_centred([y], "y")]
-    check_same_items(spaces)
-    k, m = (centre_gram(_rbf_gram(z, bandwidth), debiased=debiased) for z in spaces)
-    return float((k * m).sum() / np.sqrt((k * k).sum() * (m * m).sum()))
+    check_same_items([*ks, *(ms if ms is not None else [])])
+    rows = _unit_grams(ks, debiased)
+    columns = rows if ms is None else _unit_grams(ms, debiased)
+    return rows @ columns.T
+
+
+def rbf_cka(x: Space, y: Space, *, bandwidth: float = 1.0, debiased: bool = True) -> float:
+    """Return CKA with Gaussian kernels: `gram_cka` of `rbf_gram`."""
+    grams = [[rbf_gram(z, bandwidth=bandwidth)] for z in (x, y)]
+    return float(gram_cka(*grams, debiased=debiased)[0, 0])
+
+
+def rbf_gram(x: Space, *, bandwidth: float = 1.0) -> Float[np.ndarray, "item item"]:
+    """Return exp(-distance^2 / 2 s^2) of all pairs; s is `bandwidth` x the median distance."""
+    (x,) = centred([x], "x")
+    products = x @ x.T
+    norms = np.diag(products)
+    square_distances = np.maximum(norms[:, None] + norms[None, :] - 2 * products, 0)
+    median = np.median(square_distances)
+    if median == 0:
+        raise ValueError("half of the items of x coincide: there is no median distance")
+    return np.exp(-square_distances / (2 * bandwidth**2 * median))
 
 
 def centre_gram(
@@ -76,81 +98,6 @@ def centre_gram(
     if debiased:
         np.fill_diagonal(gram, 0)
     return gram
-
-
-@dataclass(frozen=True)
-class PermutationTest:
-    """CKA of each space with `y`, its values when the items of `y` are shuffled, and p-values."""
-
-    cka: Float[np.ndarray, " space"]
-    null: Float[np.ndarray, "permutation space"]
-
-    @property
-    def p_value(self) -> Float[np.ndarray, " space"]:
-        """The share of shufflings, the true order among them, that reach the observed CKA."""
-        return (1 + (self.null >= self.cka).sum(0)) / (1 + len(self.null))
-
-
-def permutation_test(
-    xs: Spaces,
-    y: Space,
-    *,
-    permutations: int = 500,
-    within: Sequence | np.ndarray | None = None,
-    debiased: bool = True,
-    seed: int = 0,
-) -> PermutationTest:
-    """Return linear CKA of every space in `xs` with `y`, and its null under shuffled items.
-
-    Items are exchanged only inside the groups named by `within` (say, their speakers). Items must
-    be exchangeable if the spaces are unrelated: pool over phones, do not pass successive frames.
-    """
-    spaces, (target,) = _centred(xs, "xs"), _centred([y], "y")
-    check_same_items([*spaces, target])
-    grams = [centre_gram(x @ x.T, debiased=debiased) for x in [*spaces, target]]
-    norms = np.array([np.linalg.norm(gram) for gram in grams])
-    flat = np.stack([gram.ravel() for gram in grams[:-1]])
-    rng = np.random.default_rng(seed)
-    orders = (_shuffle(len(target), within, rng) for _ in range(permutations))
-    null = [flat @ grams[-1][np.ix_(order, order)].ravel() for order in orders]
-    scale = norms[:-1] * norms[-1]
-    return PermutationTest(
-        flat @ grams[-1].ravel() / scale, np.reshape(null, (-1, len(flat))) / scale
-    )
-
-
-def bootstrap_interval(
-    xs: Spaces,
-    ys: Spaces | None = None,
-    *,
-    groups: Sequence | np.ndarray | None = None,
-    resamples: int = 200,
-    level: float = 0.95,
-    debiased: bool = True,
-    seed: int = 0,
-) -> Float[np.ndarray, "x y 2"]:
-    """Return the lower and upper limit of each entry of `cka_matrix(xs, ys)`.
-
-    Half of the items (or of the groups: utterances, speakers) are drawn again and again without
-    replacement: half-samples spread about the estimate as it spreads about the truth. Drawing with
-    replacement, as usual, would put copies of an item beside it, and copies are always alike.
-    """
-    names = np.arange(len(xs[0])) if groups is None else np.asarray(groups)
-    kinds, group_of_item = np.unique(names, return_inverse=True)
-    if len(group_of_item) != len(xs[0]):
-        raise ValueError(f"groups names {len(group_of_item)} items, the spaces have {len(xs[0])}")
-    if len(kinds) < 6:
-        raise ValueError(f"groups has {len(kinds)} different groups; half-samples need at least 6")
-    rng = np.random.default_rng(seed)
-    draws = []
-    for _ in range(resamples):
-        half = np.flatnonzero(
-            np.isin(group_of_item, rng.permutation(len(kinds))[: len(kinds) // 2])
-        )
-        others = None if ys is None else [y[half] for y in ys]
-        draws.append(cka_matrix([x[half] for x in xs], others, debiased=debiased))
-    spread = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0) - np.mean(draws, axis=0)
-    return cka_matrix(xs, ys, debiased=debiased)[..., None] + np.moveaxis(spread, 0, -1)
 
 
 def _inner_products(
@@ -201,22 +148,14 @@ def align(
     return h / np.sqrt(np.outer(scale, scale))
 
 
-def _rbf_gram(x: np.ndarray, bandwidth: float) -> np.ndarray:
-    products = x @ x.T
-    norms = np.diag(products)
-    square_distances = np.maximum(norms[:, None] + norms[None, :] - 2 * products, 0)
-    return np.exp(-square_distances / (2 * bandwidth**2 * np.median(square_distances)))
-
-
-def _shuffle(n: int, within: Sequence | np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
-    if within is None:
-        return rng.permutation(n)
-    kinds = np.unique(np.asarray(within), return_inverse=True)[1]
-    if len(kinds) != n:
-        raise ValueError(f"within names {len(kinds)} items, the spaces have {n}")
-    order = np.empty(n, dtype=int)
-    order[np.argsort(kinds, kind="stable")] = np.lexsort((rng.random(n), kinds))
-    return order
+def _unit_grams(grams: Grams, debiased: bool) -> Float[np.ndarray, "space item_item"]:
+    """Return centred Gram matrices, one a row, each of length 1."""
+    flat = np.stack([centre_gram(gram, debiased=debiased).ravel() for gram in grams])
+    lengths = np.linalg.norm(flat, axis=1)
+    for k, gram in enumerate(grams):
+        if lengths[k] <= 1e-12 * np.linalg.norm(gram):
+            raise ValueError(f"space {k} has zero variance: all its items are equally far apart")
+    return flat / lengths[:, None]
 
 
 def to_arrays(spaces: Spaces, name: str) -> list[np.ndarray]:
@@ -233,7 +172,7 @@ def to_arrays(spaces: Spaces, name: str) -> list[np.ndarray]:
     return arrays
 
 
-def _centred(spaces: Spaces, name: str) -> list[np.ndarray]:
+def centred(spaces: Spaces, name: str) -> list[np.ndarray]:
     arrays = to_arrays(spaces, name)
     for k, array in enumerate(arrays):
         check_count(len(array))

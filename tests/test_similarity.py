@@ -1,16 +1,18 @@
 import numpy as np
 import pytest
 import torch
-from reference_similarity import biased_cka, debiased_cka, debiased_cka_of_grams, rbf_gram
+from reference_similarity import biased_cka, debiased_cka, debiased_cka_of_grams
+from reference_similarity import rbf_gram as slow_rbf_gram
 
 from speech_interp.cka_sums import CkaSums
+from speech_interp.cka_uncertainty import bootstrap_interval, permutation_test
 from speech_interp.similarity import (
-    bootstrap_interval,
     centre_gram,
     cka_matrix,
+    gram_cka,
     linear_cka,
-    permutation_test,
     rbf_cka,
+    rbf_gram,
 )
 
 
@@ -64,9 +66,20 @@ def test_tensors_of_layers_are_accepted():
 
 @pytest.mark.parametrize("bandwidth", [0.4, 1.0])
 def test_rbf_equals_the_slow_definition(spaces, bandwidth):
-    k, m = (rbf_gram(x, bandwidth) for x in spaces[:2])
+    k, m = (slow_rbf_gram(x, bandwidth) for x in spaces[:2])
     expected = debiased_cka_of_grams(k, m)
     assert rbf_cka(*spaces[:2], bandwidth=bandwidth) == pytest.approx(expected, abs=1e-10)
+
+
+def test_gram_matrices_of_any_kernel_in_one_call(spaces):
+    grams = [x @ x.T for x in spaces]
+    for debiased in (True, False):
+        expected = cka_matrix(spaces, debiased=debiased)
+        np.testing.assert_allclose(gram_cka(grams, debiased=debiased), expected, atol=1e-10)
+        two = gram_cka(grams[:2], grams[1:], debiased=debiased)
+        np.testing.assert_allclose(two, expected[:2, 1:], atol=1e-10)
+    layers = gram_cka([rbf_gram(x) for x in spaces])
+    assert layers[0, 2] == pytest.approx(rbf_cka(spaces[0], spaces[2]))
 
 
 def test_rbf_with_a_wide_kernel_tends_to_linear(spaces):
@@ -195,6 +208,30 @@ def test_shuffling_within_groups_removes_what_the_groups_explain():
     assert within.null.mean() == pytest.approx(within.cka[0], abs=0.02)
 
 
+@pytest.mark.parametrize("debiased", [True, False])
+@pytest.mark.parametrize("blocks", [1, 7])
+def test_intervals_are_those_of_the_plain_loop(spaces, debiased, blocks, monkeypatch):
+    limit = 8 * 20 * 4 * -(-20 // blocks)
+    monkeypatch.setattr("speech_interp.cka_uncertainty.GRAM_BLOCK_BYTES", limit)
+    names = np.random.default_rng(3).permutation(np.repeat(list("abcdefg"), [3, 2, 3, 2, 4, 3, 3]))
+    rng, kinds = np.random.default_rng(9), np.unique(names)
+    halves = [np.isin(names, kinds[rng.permutation(7)[:3]]) for _ in range(30)]
+    draws = [cka_matrix([x[half] for x in spaces], debiased=debiased) for half in halves]
+    spread = np.quantile(draws, [0.025, 0.975], axis=0) - np.mean(draws, axis=0)
+    expected = np.moveaxis(spread, 0, -1) + cka_matrix(spaces, debiased=debiased)[..., None]
+    options = {"groups": names, "resamples": 30, "debiased": debiased, "seed": 9}
+    np.testing.assert_allclose(bootstrap_interval(spaces, **options), expected, atol=1e-9)
+    block = bootstrap_interval(spaces[:1], spaces[1:], **options)
+    np.testing.assert_allclose(block, expected[:1, 1:], atol=1e-9)
+
+
+def test_permutations_are_the_same_in_batches(monkeypatch):
+    x, y = np.random.default_rng(0).normal(size=(2, 10, 3))
+    whole = permutation_test([x], y, permutations=9).null
+    monkeypatch.setattr("speech_interp.cka_uncertainty.GRAM_BLOCK_BYTES", 8 * 100 * 2)
+    np.testing.assert_allclose(permutation_test([x], y, permutations=9).null, whole, atol=1e-12)
+
+
 def test_interval_covers_the_truth():
     rng = np.random.default_rng(1)
     hits, widths = [], []
@@ -253,6 +290,18 @@ def test_errors_name_what_came(spaces):
         linear_cka(np.where(x > 30, np.nan, x), x)
     with pytest.raises(ValueError, match="form is 'kernel'"):
         cka_matrix(spaces, form="kernel")
+    with pytest.raises(ValueError, match="space 1 has zero variance"):
+        gram_cka([x @ x.T, np.eye(20)])
+    with pytest.raises(ValueError, match="unequal numbers of items"):
+        gram_cka([np.eye(5), np.eye(6)])
+    with pytest.raises(ValueError, match="half of the items"):
+        rbf_gram(np.r_[np.zeros((19, 1)), [[1.0]]])
+    with pytest.raises(ValueError, match="half-sample one of the spaces has zero variance"):
+        bootstrap_interval([np.repeat(np.eye(8)[:, :1], 5, axis=0)], groups=np.repeat(range(8), 5))
+    with pytest.raises(ValueError, match="at least 4 items, got 3"):
+        bootstrap_interval([x[:7]])
+    with pytest.raises(ValueError, match="groups names 3 items"):
+        bootstrap_interval([x], groups=[1, 2, 3])
     with pytest.raises(ValueError, match="at least 6"):
         bootstrap_interval([x], [x], groups=np.repeat([0, 1], 10))
     with pytest.raises(ValueError, match="within names 3 items"):
