@@ -44,6 +44,7 @@ def raw_attention(
     return _sum_groups(step.weights(rows).mean(0), groups)
 
 
+@torch.no_grad()
 def attention_norm(
     step: AttentionStep, *, rows: Indices | None = None, groups: Sequence[Indices] | None = None
 ) -> Float[Tensor, "row group"]:
@@ -54,6 +55,7 @@ def attention_norm(
     return _sum_groups(_lengths(step.weights(rows), step.transformed_values()), groups)
 
 
+@torch.no_grad()
 def attention_norm_with_residual(
     step: AttentionStep, *, rows: Indices | None = None, groups: Sequence[Indices] | None = None
 ) -> Float[Tensor, "row group"]:
@@ -77,6 +79,7 @@ def attention_norm_with_residual(
     return _sum_groups(lengths * scale, groups)
 
 
+@torch.no_grad()
 def value_norms(step: AttentionStep) -> Float[Tensor, "head key"]:
     """Return the length of each transformed value vector, || f^h(x_j) ||."""
     return step.transformed_values().norm(dim=-1)

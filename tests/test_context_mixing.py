@@ -227,7 +227,9 @@ def _zero_frame_two(module, inputs, values):
 @pytest.mark.parametrize("measure", [*MEASURES, mixing.value_zeroing])
 def test_rows_sum_to_one(family, measure):
     for step in recorded(family)[2]:
-        rows = mixing.normalise_rows(measure(step)).sum(-1)
+        scores = measure(step)
+        assert not scores.requires_grad
+        rows = mixing.normalise_rows(scores).sum(-1)
         torch.testing.assert_close(rows, torch.ones_like(rows), atol=1e-5, rtol=0)
         torch.testing.assert_close(step.weights().sum(-1), torch.ones(4, step.query_count))
 
