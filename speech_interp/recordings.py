@@ -1,11 +1,15 @@
 """Speech that is not ours as `Utterance` objects: own recordings, Hub datasets, TIMIT.
 
-`alignment.align` then finds words and phones where the data set has no times.
+`alignment.align` then finds words, `phone_alignment.align_phones` words and phones, where the data
+set has no times.
 """
 
+import contextlib
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from speech_interp import hub
 from speech_interp.audio import RATE_HZ, load_audio
 from speech_interp.corpus import SILENCE, CorpusError, Interval, Utterance
 
@@ -18,7 +22,7 @@ _TIMIT = {
 
 
 def from_file(path: str | Path, *, text: str = "", speaker: str = "") -> Utterance:
-    """Your own recording as an utterance; `alignment.align` finds its words and phones."""
+    """Your own recording as an utterance; `alignment.align` finds its words from the text."""
     path = Path(path)
     return Utterance(id=path.stem, text=text, speaker=speaker, audio=load_audio(path))
 
@@ -52,13 +56,59 @@ def from_dataset(
     return utterances
 
 
+def from_hub(
+    name: str,
+    config: str | None = None,
+    *,
+    split: str = "train",
+    count: int = 3,
+    within_s: float = 60.0,
+    **columns: str,
+) -> list[Utterance]:
+    """The first `count` rows of a dataset on the Hub as utterances; nothing more is downloaded.
+
+    `columns` are those of `from_dataset`. Raises `CorpusError`, in one sentence, where the Hub is
+    out of reach, has no such data, or needs longer than `within_s`.
+    """
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):  # progress bars
+            _ask_for(name)
+            rows = hub._in_time(lambda: _first_rows(name, config, split, count), limit_s=within_s)
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0].split(" (")[0].rstrip(".")
+        raise CorpusError(f"{name} was not loaded from the Hub: {reason}") from error
+    return from_dataset(rows, **columns)
+
+
+def _ask_for(name: str) -> None:
+    """Quickly fails where the Hub is out of reach or does not have `name`."""
+    from huggingface_hub import HfApi
+
+    if hub._offline():
+        raise hub.Unavailable("HF_HUB_OFFLINE is set")
+    api = HfApi(endpoint=hub.hub_endpoint())
+    hub._ask(lambda: api.dataset_info(name, timeout=hub.ANSWER_WITHIN_S))
+
+
+def _first_rows(name: str, config: str | None, split: str, count: int) -> list[dict]:
+    from datasets import Audio, load_dataset
+
+    rows = load_dataset(name, config, split=split, streaming=True)
+    for column, feature in (rows.features or {}).items():
+        if isinstance(feature, Audio):
+            rows = rows.cast_column(column, Audio(decode=False))
+    return list(rows.take(count))
+
+
 def timit(folder: str | Path) -> list[Utterance]:
     """TIMIT from a local folder (it may not be shared), with its own hand-made times.
 
     Its 61 labels become ours: the closure of a stop joins the stop, flaps are "T", allophones fold
     into their phone. Speaker and sex come from the folder name (FCJF0: "f").
     """
-    audio = sorted(p for p in Path(folder).rglob("*") if p.name.lower().endswith(".wav"))
+    found = sorted(p for p in Path(folder).rglob("*") if p.name.lower().endswith(".wav"))
+    # Some copies have a converted SA1.WAV.wav beside SA1.WAV.
+    audio = list({(p.parent, p.name.split(".")[0].lower()): p for p in found}.values())
     if not audio:
         raise CorpusError(f"no .wav files under {folder}: expected TIMIT's TRAIN and TEST folders")
     return [_timit_utterance(path) for path in audio]
@@ -80,7 +130,8 @@ def _timit_utterance(path: Path) -> Utterance:
             label = label[0].upper()
         else:
             label = _TIMIT.get(label, label.upper())
-        joins = phones and phones[-1].label == label and interval.label in "b d g k p t".split()
+        burst = interval.label in "b d g k p t".split() or label == SILENCE
+        joins = burst and phones and phones[-1].label == label
         affricate = phones and label in ("CH", "JH") and phones[-1].label in ("T", "D")
         if joins or affricate:
             phones[-1] = Interval(label, phones[-1].start_s, interval.end_s)
@@ -89,7 +140,7 @@ def _timit_utterance(path: Path) -> Utterance:
     speaker = path.parent.name
     split = next((p.lower() for p in path.parts if p.lower() in ("train", "test")), "")
     return Utterance(
-        id=f"{speaker}-{path.stem}", text=" ".join(i.label for i in read(".txt")),
+        id=f"{speaker}-{path.name.split('.')[0]}", text=" ".join(i.label for i in read(".txt")),
         speaker=speaker, sex=speaker[:1].lower(), subset="timit", split=split,
         words=tuple(read(".wrd")), phones=tuple(phones), audio=load_audio(path),
     )  # fmt: skip
