@@ -11,6 +11,7 @@ from pathlib import Path
 from training.pretraining import speech
 from training.pretraining.config import Recipe
 from training.pretraining.export import DATA, MODELS
+from training.pretraining.features import AUGMENTED
 from training.pretraining.front_end import command_line
 
 ORIGINALS = {
@@ -28,14 +29,18 @@ Then it was frozen."""
 OBJECTIVES = {
     "hubert-mini": """\
 HuBERT's masked prediction of cluster labels: the first iteration on {first} k-means clusters of
-MFCCs, the second on {second} clusters of layer {layer} of the first. Unlike the published recipe,
-frames that are not masked count too, with weight {seen_weight}, and the front end is frozen.""",
+MFCCs, the second on {second} clusters of layer {layer} of the first, its mean over the utterance
+taken off. Three things differ from the published recipe. The front end is frozen. Frames that are
+not masked count too, with a weight that falls from {seen_weight} to 0 over the first
+{seen_until:.0%} of the steps; it gets learning started. And the first targets are taken from the
+clean sound before its vocal tract was warped and noise was added, while the model hears it
+afterwards: it learns to hear through voice and noise.""",
     "wav2vec2-mini": """\
 wav2vec 2.0's contrastive objective with its quantiser ({groups} groups of {codes} codes,
-{negatives} negatives from the same utterance). The Transformer started from the first iteration of
-`hubert-mini`, the quantiser from nothing: with this little compute the objective alone, from
-random weights, hardly got off the ground (12 % of masked frames told from 100 others after 1000
-steps of 16 s, with a third of the codes in use).""",
+{negatives} negatives from the same utterance). The Transformer started from `hubert-mini`, the
+quantiser from nothing: with this little compute the objective alone, from random weights, hardly
+got off the ground (12 % of masked frames told from 100 others after 1000 steps of 16 s, with a
+third of the codes in use; 10 % after 326 steps of 32 s from an early `hubert-mini`).""",
     "wav2vec2-mini-ctc": """\
 `wav2vec2-mini` fine-tuned with CTC on letters, front end frozen. Vocabulary and processor are laid
 out as those of the original.""",
@@ -64,26 +69,28 @@ was used.
 
 Data: {hours:.1f} hours of synthetic speech from {speakers} voices: four voices of flite (slt, rms,
 awb, kal16) with eight vocal-tract lengths each, and thirty variants of espeak-ng; rates and
-pitches vary, and six utterances in ten got noise, a room or a channel. Text: verses of the King
-James Bible (Debian's `bible-kjv`), sentences from our own patterns, lists of words.
-{overlap}
+pitches vary, and {augmented:.0%} of the utterances got noise, a room or a channel. Text: verses of
+the King James Bible (Debian's `bible-kjv`), sentences from our own patterns, lists of words
+(Debian's `wamerican-small`). {overlap}
 
 {steps} steps of about {batch_s:.0f} s, {heard:.1f} hours heard in all, {minutes} minutes on one
-shared CPU core, AdamW. Curve (means over about ten steps; all of it in `curves.csv`):
+CPU core; Muon for the matrices of the Transformer layers, AdamW for the rest. Curve (means over
+about ten steps; all of it in `curves.csv`):
 
 {curve}
 
 ## Scores on the tutorial corpus
 From `python -m training.pretraining.score`: {about[phones]} phones, {about[triples]} triphone
 triples, {about[utterances]} utterances, {about[speakers]} speakers. Phones: linear probe on the
-middle frame of a phone, speakers unseen. Speakers: linear probe on the mean of an utterance,
-sentences unseen. ABX: error across speakers.
+middle frame of a phone, speakers unseen. Speakers: linear probe on the same frames, sentences
+unseen. ABX: error across speakers.
 
 {table}
 
 {bars}
 
-float16 against float32, both run as stored: no hidden state differs by more than {float16:.4f}.
+float16 against float32: no unit of any hidden state differs by more than {float16[largest]:.4f},
+no hidden state by more than {float16[relative]:.4f} of its length.
 
 ## What it is not good for
 It has heard no human being, only synthesisers, {heard:.1f} hours of them; {original} heard 960
@@ -153,7 +160,7 @@ def write(name: str, recipe: Recipe) -> None:
     training = json.loads((folder / "training.json").read_text())
     run = recipe.runs / RUN_OF.get(name, f"hubert_{training.get('iteration')}")
     (folder / "curves.csv").write_text((run / "curves.csv").read_text())
-    front_end = json.loads((recipe.runs / "front_end" / "summary.json").read_text())
+    front_end = training["front_end"]
     weights = (folder / "model.safetensors").read_bytes()
     records = [r for n in speech.shards(recipe.runs) for r in speech.read_shard(recipe.runs, n)[1]]
     settings = recipe.hubert
@@ -162,6 +169,7 @@ def write(name: str, recipe: Recipe) -> None:
         second=settings.second_clusters,
         layer=settings.second_layer,
         seen_weight=settings.seen_weight,
+        seen_until=settings.seen_until,
         groups=recipe.wav2vec2.groups,
         codes=recipe.wav2vec2.codes,
         negatives=recipe.wav2vec2.negatives,
@@ -184,6 +192,7 @@ def write(name: str, recipe: Recipe) -> None:
         hours=sum(r["length"] for r in records) / 16000 / 3600,
         speakers=len(speech.speakers()),
         overlap=overlap(records),
+        augmented=AUGMENTED,
         steps=training["steps"],
         batch_s=training["audio_s"] / training["steps"],
         heard=training["audio_s"] / 3600,

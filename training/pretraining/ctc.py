@@ -14,7 +14,7 @@ import speech_interp  # noqa: F401  (makes transformers import beside any torch)
 from training.pretraining.config import NO_DROPOUT, SHAPE, VOCABULARY, Recipe
 from training.pretraining.features import Cache, span_mask
 from training.pretraining.front_end import command_line, trained_front_end
-from training.pretraining.loop import load, train
+from training.pretraining.loop import fast_products, load, train
 from training.pretraining.wav2vec2 import new_model as new_pretraining_model
 
 LETTER_IDS = {letter: i for i, letter in enumerate(VOCABULARY)}
@@ -26,17 +26,21 @@ def new_model(seed: int = 0):
 
     torch.manual_seed(seed)
     options = {**SHAPE, **NO_DROPOUT, "pad_token_id": 0, "ctc_loss_reduction": "mean"}
-    return Wav2Vec2ForCTC(Wav2Vec2Config(**options))
+    model = Wav2Vec2ForCTC(Wav2Vec2Config(**options))
+    model.set_attn_implementation("eager")  # faster here than sdpa, forwards and backwards
+    return model
 
 
 def logits_of(model, features, speech, masked=None):
     """Logits of cached features: (item, frame, letter)."""
     base = model.wav2vec2
-    hidden, _ = base.feature_projection(features)
-    if masked is not None:
-        hidden = torch.where(masked[..., None], base.masked_spec_embed, hidden)
     mask = None if speech.all() else speech
-    return model.lm_head(base.encoder(hidden, attention_mask=mask).last_hidden_state)
+    with fast_products():
+        hidden, _ = base.feature_projection(features)
+        if masked is not None:
+            hidden = torch.where(masked[..., None], base.masked_spec_embed, hidden)
+        states = base.encoder(hidden, attention_mask=mask).last_hidden_state
+    return model.lm_head(states.float())
 
 
 def decode(ids) -> str:

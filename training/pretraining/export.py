@@ -12,10 +12,8 @@ import torch
 
 from training.pretraining import ctc, hubert, wav2vec2
 from training.pretraining.config import VOCABULARY, Recipe
-from training.pretraining.front_end import command_line, trained_front_end
+from training.pretraining.front_end import DATA, command_line, trained_front_end
 from training.pretraining.loop import load
-
-DATA = Path(__file__).parents[2] / "speech_interp" / "data"
 
 #: What the originals' configurations say; training itself ran without dropout.
 AS_PUBLISHED = {
@@ -37,6 +35,14 @@ def hubert_mini(recipe: Recipe):
     summary = load(recipe.runs / ("hubert_2" if second else "hubert_1"), module)
     module.hubert.feature_extractor = trained_front_end(recipe.runs)
     return module.hubert, {**summary, "iteration": 2 if second else 1}
+
+
+def front_end_summary(runs: Path) -> dict:
+    """Steps and seconds of the front end's training, here or, where it is taken over, then."""
+    here = runs / "front_end" / "summary.json"
+    if here.exists():
+        return {key: json.loads(here.read_text())[key] for key in ("steps", "seconds")}
+    return json.loads((DATA / "hubert-mini" / "training.json").read_text())["front_end"]
 
 
 def wav2vec2_mini(recipe: Recipe):
@@ -78,6 +84,7 @@ def save(name: str, recipe: Recipe, folder: Path) -> dict:
         Wav2Vec2Processor(feature_extractor=extractor, tokenizer=tokenizer).save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     extractor.save_pretrained(folder)
+    summary["front_end"] = front_end_summary(recipe.runs)
     (folder / "training.json").write_text(json.dumps(summary, indent=1) + "\n")
     return summary
 

@@ -3,7 +3,9 @@
     python -m training.pretraining.features --runs FOLDER [--part 0/2]
 
 For every shard `features/NNNN.npy` holds (frame, 256) of the augmented speech and `mfcc/NNNN.npy`
-(frame, 39) of the clean speech, one utterance after the other, float16.
+(frame, 39) of the clean speech, one utterance after the other, float16. Before the MFCCs are taken
+the warp of the vocal tract is undone, so that targets made from them say as little as possible
+about the speaker: HuBERT has to hear through the change.
 """
 
 import json
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.signal import resample_poly
 from tqdm import tqdm
 
 from training.pretraining.acoustics import augment, mfcc, normalise
@@ -19,10 +22,19 @@ from training.pretraining.config import RECEPTIVE_FIELD, STRIDE
 from training.pretraining.front_end import command_line, trained_front_end
 from training.pretraining.speech import read_shard, shards
 
+AUGMENTED = 0.4  # of the utterances
+
 
 def frame_count(samples: int) -> int:
     """Frames of an utterance: 49 in a second."""
     return (samples - RECEPTIVE_FIELD) // STRIDE + 1
+
+
+def unwarped_mfcc(wave: np.ndarray, warp: float) -> np.ndarray:
+    """MFCCs of the voice before its tract was warped, at the frames of `wave`: (frame, 39)."""
+    plain = mfcc(resample_poly(wave, round(1000 * warp), 1000))
+    frames = np.round(np.arange(frame_count(len(wave))) * warp + 0.625 * (warp - 1))
+    return plain[np.minimum(frames.astype(int), len(plain) - 1)]
 
 
 def cache_shard(runs: Path, number: int, front_end: torch.nn.Module) -> None:
@@ -35,10 +47,10 @@ def cache_shard(runs: Path, number: int, front_end: torch.nn.Module) -> None:
     arrays = ([], [])
     for record in records:
         wave = samples[record["start"] : record["start"] + record["length"]] / np.float32(32768)
-        heard = augment(wave, rng) if rng.random() < 0.6 else wave
+        heard = augment(wave, rng) if rng.random() < AUGMENTED else wave
         with torch.inference_mode():
             states = front_end(torch.from_numpy(normalise(heard))[None])[0].T
-        arrays[0].append(mfcc(wave).astype(np.float16))
+        arrays[0].append(unwarped_mfcc(wave, record["warp"]).astype(np.float16))
         arrays[1].append(states.numpy().astype(np.float16))
         assert len(states) == frame_count(record["length"]) == len(arrays[0][-1])
     for path, array in zip(paths, arrays, strict=True):

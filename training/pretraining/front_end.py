@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 import speech_interp  # noqa: F401  (makes transformers import beside any torch)
@@ -21,6 +22,7 @@ from training.pretraining.loop import load, train
 from training.pretraining.speech import read_shard, shards
 
 CROP = 4 * RATE_HZ
+DATA = Path(__file__).parents[2] / "speech_interp" / "data"
 
 
 class FrontEnd(nn.Module):
@@ -65,10 +67,20 @@ def batch(runs: Path, step: int, recipe: Recipe) -> torch.Tensor:
 
 
 def trained_front_end(runs: Path) -> nn.Module:
-    """The frozen feature encoder of the last checkpoint."""
+    """The frozen feature encoder of the last checkpoint, or the shipped one where there is none."""
     module = FrontEnd()
-    load(runs / "front_end", module)
+    if (runs / "front_end" / "checkpoint.pt").exists():
+        load(runs / "front_end", module)
+    else:
+        module.encoder.load_state_dict(shipped_front_end())
     return module.encoder.eval().requires_grad_(False)
+
+
+def shipped_front_end() -> dict[str, torch.Tensor]:
+    """The parameters of the front end that the stand-ins share, as float32."""
+    prefix = "feature_extractor."
+    weights = load_file(DATA / "hubert-mini" / "model.safetensors")
+    return {k.removeprefix(prefix): v.float() for k, v in weights.items() if k.startswith(prefix)}
 
 
 def run(recipe: Recipe, *, minutes=None):

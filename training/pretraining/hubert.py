@@ -18,7 +18,7 @@ from training.pretraining.clusters import label
 from training.pretraining.config import NO_DROPOUT, SHAPE, Hubert, Phase, Recipe
 from training.pretraining.features import Cache, span_mask
 from training.pretraining.front_end import command_line, trained_front_end
-from training.pretraining.loop import load, train
+from training.pretraining.loop import fast_products, load, train
 
 
 def new_model(seed: int = 0):
@@ -26,7 +26,10 @@ def new_model(seed: int = 0):
     from transformers import HubertConfig, HubertModel
 
     torch.manual_seed(seed)
-    return HubertModel(HubertConfig(**SHAPE, **NO_DROPOUT, feat_proj_layer_norm=True))
+    config = HubertConfig(**SHAPE, **NO_DROPOUT, feat_proj_layer_norm=True)
+    model = HubertModel(config)
+    model.set_attn_implementation("eager")  # faster here than sdpa, forwards and backwards
+    return model
 
 
 class MaskedPrediction(nn.Module):
@@ -42,11 +45,12 @@ class MaskedPrediction(nn.Module):
 
     def states(self, features, speech, masked=None):
         """What the Transformer makes of cached features: (item, frame, unit)."""
-        hidden = self.hubert.feature_projection(features)
-        if masked is not None:
-            hidden = torch.where(masked[..., None], self.hubert.masked_spec_embed, hidden)
         mask = None if speech.all() else speech
-        return self.hubert.encoder(hidden, attention_mask=mask).last_hidden_state
+        with fast_products():
+            hidden = self.hubert.feature_projection(features)
+            if masked is not None:
+                hidden = torch.where(masked[..., None], self.hubert.masked_spec_embed, hidden)
+            return self.hubert.encoder(hidden, attention_mask=mask).last_hidden_state.float()
 
     def forward(self, features, speech, masked):
         """Logits of all frames: (item, frame, cluster)"""
@@ -86,7 +90,8 @@ def iterate(recipe: Recipe, number: int, kind: str, clusters: int, phase: Phase,
             "accuracy_seen": right[seen].float().mean().item(),
             "audio_s": speech.sum().item() / 50,
         }
-        return hidden_loss + settings.seen_weight * seen_loss, numbers
+        fade = max(0.0, 1 - step / (settings.seen_until * phase.steps))
+        return hidden_loss + settings.seen_weight * fade * seen_loss, numbers
 
     return train(module, loss_at, phase, recipe.runs / f"hubert_{number}", minutes=minutes)
 
@@ -103,7 +108,8 @@ def layer_states(runs: Path, settings: Hubert, cache: Cache):
     @torch.inference_mode()
     def states_of(item):
         module.states(*cache.stack([item]))
-        return found["states"][0].numpy()
+        states = found["states"][0].float().numpy()
+        return states - states.mean(0)  # the mean over an utterance says who speaks
 
     return states_of
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from training.pretraining.config import Phase
+from training.pretraining.config import BF16, Phase
 
 
 def learning_rate_at(step: int, phase: Phase) -> float:
@@ -16,6 +16,40 @@ def learning_rate_at(step: int, phase: Phase) -> float:
     up = min(1.0, (step + 1) / phase.warmup_steps)
     down = min(1.0, max(0.02, (phase.steps - step) / (0.4 * phase.steps)))
     return phase.learning_rate * up * down
+
+
+def fast_products():
+    """Matrix products in bfloat16, everything else in float32; wrap the Transformer in it."""
+    return torch.autocast("cpu", torch.bfloat16, enabled=BF16)
+
+
+class Optimizers:
+    """Muon for the matrices of the Transformer layers, AdamW for all other parameters."""
+
+    def __init__(self, module: torch.nn.Module, phase: Phase):
+        trained = [(n, p) for n, p in module.named_parameters() if p.requires_grad]
+        matrices = [p for n, p in trained if phase.muon and ".layers." in n and p.ndim == 2]
+        others = [p for n, p in trained if not any(p is matrix for matrix in matrices)]
+        options = {"lr": phase.learning_rate, "weight_decay": phase.weight_decay}
+        self.each = [torch.optim.AdamW(others, betas=(0.9, 0.98), **options)]
+        if matrices:
+            self.each.append(torch.optim.Muon(matrices, adjust_lr_fn="match_rms_adamw", **options))
+
+    def set_learning_rate(self, rate: float):
+        for optimizer in self.each:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def step(self):
+        for optimizer in self.each:
+            optimizer.step()
+
+    def state_dict(self):
+        return [optimizer.state_dict() for optimizer in self.each]
+
+    def load_state_dict(self, states):
+        for optimizer, state in zip(self.each, states, strict=True):
+            optimizer.load_state_dict(state)
 
 
 def train(module: torch.nn.Module, loss_at, phase: Phase, folder: Path, *, minutes=None) -> dict:
@@ -26,20 +60,17 @@ def train(module: torch.nn.Module, loss_at, phase: Phase, folder: Path, *, minut
     """
     folder.mkdir(parents=True, exist_ok=True)
     trained = [p for p in module.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        trained, lr=phase.learning_rate, betas=(0.9, 0.98), weight_decay=phase.weight_decay
-    )
+    optimizer = Optimizers(module, phase)
     step, seconds, audio_s = _resume(folder, module, optimizer)
     started = saved = time.monotonic()
     module.train()
     means: dict[str, float] = {}
     bar = tqdm(range(step, phase.steps), initial=step, total=phase.steps, desc=folder.name)
     for step in bar:
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate_at(step, phase)
+        optimizer.set_learning_rate(learning_rate_at(step, phase))
         torch.manual_seed(1_000_003 * phase.seed + step)
         loss, numbers = loss_at(step)
-        optimizer.zero_grad()
+        module.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, phase.clip_norm)
         optimizer.step()

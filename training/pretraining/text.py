@@ -1,9 +1,11 @@
-"""What the voices say: verses of Debian's `bible-kjv`, everyday sentences, and lists of words."""
+"""What the voices say: verses of Debian's `bible-kjv`, everyday sentences, and lists of words of
+Debian's `wamerican-small`."""
 
 import random
 import re
 import subprocess
 from functools import cache
+from pathlib import Path
 
 NAMES = """Anna Ben Carol David Emma Frank Grace Henry Irene Jack Kate Leo Maria Nora Oscar Paula
 Quentin Rosa Simon Tina Victor Wendy Yusuf Zoe George Judge Thomas Charlotte Joyce Hugh""".split()
@@ -60,8 +62,8 @@ BASE_FORMS = "see find lose buy sell paint carry drop break repair wash watch ch
 
 
 def sentence(rng: random.Random) -> str:
-    """One everyday sentence, or a list of words once in eight times."""
-    if rng.random() < 0.125:
+    """One everyday sentence, or a list of words three times in ten."""
+    if rng.random() < 0.3:
         words = [rng.choice(dictionary()) for _ in range(rng.randint(3, 7))]
         return " ".join(words).capitalize() + "."
     thing = rng.choice(THINGS)
@@ -130,6 +132,8 @@ def _pieces(verse, longest=18, shortest=4):
 def dictionary() -> tuple[str, ...]:
     """Words of the text above, each once: the more varied half of what the lists draw from."""
     words = {w for verse in verses() for w in re.findall(r"[a-z]{3,12}", verse)}
+    listed = Path("/usr/share/dict/american-english-small").read_text().split()
+    words |= {w for w in listed if re.fullmatch(r"[a-z]{3,12}", w)}
     ours = NAMES + PEOPLE + THINGS + PLACES + ADJECTIVES + VERBS + INTRANSITIVE + ADVERBS + NUMBERS
     return tuple(sorted(words)) + tuple(sorted(set(map(str.lower, ours)))) * 8
 
