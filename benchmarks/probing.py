@@ -17,9 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from speech_interp.probe_scores import correlation
-from speech_interp.probing import classify, grouped_folds, regress
-
-PENALTY = 1e-3
+from speech_interp.probing import PENALTY, classify, grouped_folds, regress
 
 
 def planted_states(layers, items, units, seed=0):

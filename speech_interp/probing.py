@@ -25,6 +25,9 @@ States = Float[ndarray, "layer item unit"] | Float[torch.Tensor, "layer item uni
 Labels = Sequence | Shaped[ndarray, " _item"]
 Fold = tuple[Int[ndarray, " _train"], Int[ndarray, " _test"]]
 
+# On phones of the tutorial corpus this penalty lets the fit settle within some 40 steps; the tighter
+# tolerance that scikit-learn sets, 1e-4, doubles them and moves no accuracy by more than 0.002.
+PENALTY, TOLERANCE = 0.03, 1e-3
 # Online coding: the share of the items after which the probe is fitted anew [voita2020mdl].
 ONLINE_SHARES = (0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.0625, 0.125, 0.25, 0.5, 1.0)
 SLIP = 0.01  # probability spread over all classes, so that no label costs infinitely many bits
@@ -52,7 +55,7 @@ def classify(
     folds: Sequence[Fold],
     *,
     clusters: Labels | None = None,
-    penalty: float = 1e-3,
+    penalty: float = PENALTY,
 ) -> ProbeResult:
     """Return what logistic regression on each layer predicts for the test items of each fold.
 
@@ -76,7 +79,7 @@ def regress(
     folds: Sequence[Fold],
     *,
     clusters: Labels | None = None,
-    penalty: float = 1e-3,
+    penalty: float = PENALTY,
 ) -> ProbeResult:
     """Return what ridge regression on each layer predicts for the test items of each fold.
 
@@ -131,7 +134,7 @@ def online_code(
     labels: Labels,
     *,
     groups: Labels | None = None,
-    penalty: float = 1e-3,
+    penalty: float = PENALTY,
     seed: int = 0,
 ) -> OnlineCode:
     """Return the length of the labels in the online code of [voita2020mdl], for each layer.
@@ -173,7 +176,7 @@ def _predict(
 
 
 def _logistic(penalty: float, n: int) -> Pipeline:
-    probe = LogisticRegression(C=1 / (penalty * n), max_iter=1000)
+    probe = LogisticRegression(C=1 / (penalty * n), tol=TOLERANCE, max_iter=1000)
     return make_pipeline(StandardScaler(copy=False), probe)
 
 
