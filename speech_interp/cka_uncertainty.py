@@ -10,12 +10,13 @@ from speech_interp.similarity import (
     GRAM_BLOCK_BYTES,
     Space,
     Spaces,
-    centre_gram,
     centred,
     check_count,
     check_same_items,
+    hsic,
 )
 
+MOVING = 200  # to move one entry of a Gram matrix takes about as long as so many multiplications
 Names = Sequence | np.ndarray  # one name for each item: its speaker, its utterance, its phone
 
 
@@ -45,25 +46,23 @@ def permutation_test(
 
     Items are exchanged only inside the groups named by `within` (say, their speakers). Items must
     be exchangeable if the spaces are unrelated: pool over phones, do not pass successive frames.
-    Memory: 8 bytes x items^2 for each space.
+    Memory: up to 8 bytes x items^2 for each space.
     """
     spaces, (target,) = centred(xs, "xs"), centred([y], "y")
     check_same_items([*spaces, target])
     n = len(target)
-    flat = np.empty((len(spaces), n * n))
-    for row, x in zip(flat, spaces, strict=True):
-        row[:] = centre_gram(x @ x.T, debiased=debiased).ravel()
-    gram = centre_gram(target @ target.T, debiased=debiased)
-    scale = np.linalg.norm(flat, axis=1) * np.linalg.norm(gram)
     rng = np.random.default_rng(seed)
-    orders = [_shuffle(n, within, rng) for _ in range(permutations)]
-    step = max(1, GRAM_BLOCK_BYTES // (8 * n * n))
-    null = [np.empty((0, len(flat)))]
-    for start in range(0, permutations, step):
-        some = orders[start : start + step]
-        shuffled = np.stack([gram[order][:, order].ravel() for order in some])
-        null.append(shuffled @ flat.T)
-    return PermutationTest(flat @ gram.ravel() / scale, np.concatenate(null) / scale)
+    orders = np.stack([np.arange(n), *(_shuffle(n, within, rng) for _ in range(permutations))])
+    inner = _inner_of_orders(spaces, target, orders)  # (order, space)
+    norms, norms_y = _square_norms(spaces), _square_norms([target])[0]
+    lengths = np.array([_inner_with_itself(x) for x in [*spaces, target]])
+    if debiased:
+        totals = norms.sum(1)
+        inner = hsic(inner, norms_y[orders] @ norms.T, totals * norms_y.sum(), n)
+        every = np.vstack([norms, norms_y])
+        lengths = hsic(lengths, (every**2).sum(1), every.sum(1) ** 2, n)
+    values = inner / np.sqrt(lengths[:-1] * lengths[-1])
+    return PermutationTest(values[0], values[1:])
 
 
 def bootstrap_interval(
@@ -142,14 +141,43 @@ def _cka_of_subsets(
     check_count(int((kept @ np.bincount(group)).min()))
     m = (kept @ np.bincount(group))[:, None, None]
     one, two = (1 / (m - 2), 1 / ((m - 1) * (m - 2))) if debiased else (1 / m, 1 / m**2)
-    hsic = product - 2 * one * crossed + two * total[:, :, None] * total[:, None, :]
-    hsic = np.triu(hsic) + np.triu(hsic, 1).swapaxes(1, 2)
-    scale = np.einsum("sii->si", hsic)
+    value = product - 2 * one * crossed + two * total[:, :, None] * total[:, None, :]
+    value = np.triu(value) + np.triu(value, 1).swapaxes(1, 2)
+    scale = np.einsum("sii->si", value)
     if np.any(scale <= 1e-12 * np.einsum("sii->si", product)):
         raise ValueError("in a half-sample one of the spaces has zero variance")
     scale = np.sqrt(scale)
-    cka = hsic / (scale[:, :, None] * scale[:, None, :])
+    cka = value / (scale[:, :, None] * scale[:, None, :])
     return cka[:, :row_count, first_column:]
+
+
+def _inner_of_orders(
+    spaces: list[np.ndarray], target: np.ndarray, orders: np.ndarray
+) -> Float[np.ndarray, "order space"]:
+    """Return ||X^T Y||^2 with the items of Y in each order, over units or over items."""
+    n, widths = len(target), [x.shape[1] for x in spaces]
+    if sum(widths) * target.shape[1] < n * (len(spaces) + MOVING):
+        starts = np.cumsum([0, *widths[:-1]])
+        side_by_side = np.concatenate(spaces, axis=1)
+        squares = [((target[o].T @ side_by_side) ** 2).sum(0) for o in orders]
+        return np.add.reduceat(squares, starts, axis=1)
+    flat = np.stack([(x @ x.T).ravel() for x in spaces])
+    gram = target @ target.T
+    step = max(1, GRAM_BLOCK_BYTES // (8 * n * n))
+    inner = []
+    for start in range(0, len(orders), step):
+        some = orders[start : start + step]
+        shuffled = np.stack([gram.take(o, axis=0).take(o, axis=1).ravel() for o in some])
+        inner.append(shuffled @ flat.T)
+    return np.concatenate(inner)
+
+
+def _square_norms(spaces: list[np.ndarray]) -> Float[np.ndarray, "space item"]:
+    return np.stack([np.einsum("iu,iu->i", x, x) for x in spaces])
+
+
+def _inner_with_itself(x: np.ndarray) -> float:
+    return np.linalg.norm(x.T @ x if x.shape[1] < len(x) else x @ x.T) ** 2
 
 
 def _shuffle(n: int, within: Names | None, rng: np.random.Generator) -> np.ndarray:

@@ -134,18 +134,21 @@ def _inner_products_over_items(spaces: list[np.ndarray]) -> np.ndarray:
 def align(
     inner: np.ndarray, quartic: np.ndarray, totals: np.ndarray, n: int, debiased: bool
 ) -> np.ndarray:
-    """Return h_ij / sqrt(h_ii h_jj), h = HSIC up to a factor (n(n-3) HSIC_1 if debiased).
-
-    `inner` ||X^T Y||^2, `quartic` sum over items of ||x||^2 ||y||^2, `totals` ||X||^2.
-    """
-    h = inner
-    if debiased:
-        h = inner - n / (n - 2) * quartic + np.outer(totals, totals) / ((n - 1) * (n - 2))
+    """Return h_ij / sqrt(h_ii h_jj), from the sums that `hsic` takes, over all pairs of spaces."""
+    h = hsic(inner, quartic, np.outer(totals, totals), n) if debiased else inner
     scale = np.diag(h)
     if np.any(scale <= 1e-12 * np.diag(inner)):
         empty = int(np.argmin(scale))
         raise ValueError(f"space {empty} has zero variance: all its items are equally far apart")
     return h / np.sqrt(np.outer(scale, scale))
+
+
+def hsic(inner: np.ndarray, quartic: np.ndarray, totals: np.ndarray, n: int) -> np.ndarray:
+    """Return n (n - 3) times the debiased HSIC of centred spaces [song2012feature].
+
+    `inner` ||X^T Y||^2, `quartic` sum over items of ||x||^2 ||y||^2, `totals` ||X||^2 ||Y||^2.
+    """
+    return inner - n / (n - 2) * quartic + totals / ((n - 1) * (n - 2))
 
 
 def _unit_grams(grams: Grams, debiased: bool) -> Float[np.ndarray, "space item_item"]:

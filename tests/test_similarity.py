@@ -225,11 +225,20 @@ def test_intervals_are_those_of_the_plain_loop(spaces, debiased, blocks, monkeyp
     np.testing.assert_allclose(block, expected[:1, 1:], atol=1e-9)
 
 
-def test_permutations_are_the_same_in_batches(monkeypatch):
-    x, y = np.random.default_rng(0).normal(size=(2, 10, 3))
-    whole = permutation_test([x], y, permutations=9).null
-    monkeypatch.setattr("speech_interp.cka_uncertainty.GRAM_BLOCK_BYTES", 8 * 100 * 2)
-    np.testing.assert_allclose(permutation_test([x], y, permutations=9).null, whole, atol=1e-12)
+@pytest.mark.parametrize("debiased", [True, False])
+def test_permutations_are_the_same_in_either_form_and_in_batches(spaces, debiased, monkeypatch):
+    options = {"permutations": 9, "debiased": debiased, "within": np.arange(20) % 3}
+    results = []
+    for moving in (0, 1000):  # over items, over units
+        monkeypatch.setattr("speech_interp.cka_uncertainty.MOVING", moving)
+        results.append(permutation_test(spaces, spaces[2], **options))
+    monkeypatch.setattr("speech_interp.cka_uncertainty.MOVING", 0)
+    monkeypatch.setattr("speech_interp.cka_uncertainty.GRAM_BLOCK_BYTES", 8 * 400 * 2)
+    results.append(permutation_test(spaces, spaces[2], **options))
+    for result in results:
+        expected = cka_matrix(spaces, spaces[2:], debiased=debiased)[:, 0]
+        np.testing.assert_allclose(result.cka, expected, atol=1e-9)
+        np.testing.assert_allclose(result.null, results[0].null, atol=1e-9)
 
 
 def test_interval_covers_the_truth():
