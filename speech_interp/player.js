@@ -122,7 +122,10 @@
           const at = start + Math.min(Math.max(now, 0), length);
           place(cursor, at);
           const x = cursor.offsetLeft + wave.offsetLeft;
-          if (x < scroller.scrollLeft + wave.offsetLeft || x > scroller.scrollLeft + scroller.clientWidth - 20)
+          const seen = scroller.scrollLeft + wave.offsetLeft;
+          // A board of tables has no time line to follow.
+          const timeLine = cursor.offsetParent;
+          if (timeLine && (x < seen || x > scroller.scrollLeft + scroller.clientWidth - 20))
             scroller.scrollLeft = cursor.offsetLeft - 20;
           timer.id = requestAnimationFrame(draw);
         };
@@ -162,7 +165,9 @@
       if (rows.length) { current = rows[0][0]; current.tabIndex = 0; }
 
       const nearest = (row, cell) => {
-        const middle = (item) => span(item).reduce((a, b) => a + b) / 2;
+        // In a table the column counts, on the time line the time.
+        const middle = (item) => Number(item.getAttribute("aria-colindex"))
+          || span(item).reduce((a, b) => a + b) / 2;
         const far = (item) => Math.abs(middle(item) - middle(cell));
         const head = (item) => item.getAttribute("role") === "rowheader";
         const alike = row.filter((item) => head(item) === head(cell)); // names below names
@@ -245,7 +250,7 @@
       for (const control of root.querySelectorAll(".si-bar button")) control.hidden = false;
       audio.hidden = true;
       say(`${rows.length ? "Click a word or a cell, or move with the arrow keys and press Enter. " : ""}`
-        + "Drag over the waveform to hear a part.");
+        + `${root.matches(".si-boards") ? "" : "Drag over the waveform to hear a part."}`);
       root.classList.add("si-ready");
     };
 

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speech_interp.board import Sample, Table
+
 
 @dataclass(frozen=True)
 class Span:
@@ -45,3 +47,18 @@ def sentence(labels=("two", "words", "here"), duration_s=1.5):
         middle = (word.start_s + word.end_s) / 2
         phones += [Span("T", word.start_s, middle), Span("UW", middle, word.end_s)]
     return Sentence(hum(duration_s), words, tuple(phones), " ".join(labels))
+
+
+def tone(hertz, seconds=0.3, rate_hz=16_000):
+    times_s = np.arange(round(seconds * rate_hz)) / rate_hz
+    return (0.5 * np.sin(2 * np.pi * hertz * times_s)).astype(np.float32)
+
+
+def two_tables():
+    """Tables of a sound board, each sound of another pitch."""
+    first = Table("plosives", ["voiceless", "voiced"], ["lips", "teeth", "back"], [
+        [Sample("p", tone(300), "pea", "p as in pea"), None, Sample("k", tone(400), "key")],
+        [Sample("b", tone(500)), Sample("d", tone(600, 0.5)), None],
+    ])  # fmt: skip
+    second = Table("vowels", ["high"], ["front"], [[Sample("i", tone(700))]])
+    return [first, second]

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from sound_samples import clicks, hum, sentence
+from sound_samples import clicks, hum, sentence, tone, two_tables
 
+from speech_interp.board import Sample, Table, sound_board
 from speech_interp.player import listen
 
 # Notes every sound that is started: which samples, from where, how long, and when it stops.
@@ -286,3 +287,73 @@ def test_touch(show):
     )
     assert "word two" in page.locator(".si-status").inner_text()
     assert page.locator(".si-play").bounding_box()["height"] >= 40
+
+
+# Boards of sounds: the same player, with tables in place of a time line.
+
+
+def hertz_of(record):
+    samples, rate = heard(record)
+    return np.abs(np.fft.rfft(samples)).argmax() * rate / len(samples)
+
+
+def test_a_click_plays_the_sound_of_its_button(show):
+    page = show(sound_board(two_tables(), title="chart"))
+    for count, (name, hertz) in enumerate({"k key": 400, "d": 600, "i": 700}.items(), start=1):
+        page.get_by_role("gridcell", name=name, exact=True).click()
+        assert hertz_of(played(page, count)) == pytest.approx(hertz, abs=5)
+    assert page.locator(".si-status").inner_text() == "i"
+    assert not page.complaints
+
+
+def test_keys_move_by_columns_and_between_tables(show):
+    page = show(sound_board(two_tables(), title="chart"))
+    focused = "document.activeElement.getAttribute('aria-label')"
+    page.get_by_role("gridcell", name="p as in pea").focus()
+    for key, label in [
+        ("ArrowRight", "k key"),
+        ("ArrowDown", "d"),  # the nearest column of the row below, though played last
+        ("ArrowLeft", "b"),
+        ("ArrowUp", "p as in pea"),
+        ("Control+End", "i"),
+        ("ArrowUp", "b"),
+    ]:
+        page.keyboard.press(key)
+        assert page.evaluate(focused) == label, key
+    page.keyboard.press("Enter")
+    assert hertz_of(played(page)) == pytest.approx(500, abs=5)
+    page.keyboard.press("Escape")
+    page.wait_for_selector(".si-player:not([data-playing])")
+
+
+def test_a_minute_of_sounds_keeps_its_times(show):
+    """Although the waveform, from which the delay of the decoder is found, is drawn coarsely."""
+    rng = np.random.default_rng(0)
+    cells = [Sample(str(k), tone(200 + 50 * k, rng.uniform(1.0, 3.0))) for k in range(30)]
+    board = sound_board([Table("t", ["row"], [c.shown for c in cells], [cells])], title="t")
+    edges = """count => {
+        const {offset, length, rate, samples} = window.started[count];
+        const at = (t) => Math.round(t * rate);
+        const peak = (a, b) => Math.max(...samples.slice(at(a), at(b)).map(Math.abs));
+        return [peak(offset, offset + 0.02), peak(offset + length - 0.02, offset + length)];
+    }"""
+    page = show(board, before=LATE.replace("SECONDS", str(1105 / 16_000)))
+    for count, k in enumerate((0, 15, 29)):
+        page.locator(".si-key").nth(k).click()
+        page.wait_for_function(f"window.started.length > {count}")
+        assert min(page.evaluate(edges, count)) > 0.3, "cut at the wrong place"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [320, 1000])
+def test_board_is_accessible_and_no_wider_than_the_page(show, scheme, width):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = show(
+        sound_board(two_tables(), title="chart"),
+        color_scheme=scheme,
+        viewport={"width": width, "height": 800},
+    )
+    found = Axe().run(page).response["violations"]
+    assert not [(v["id"], [n["html"][:150] for n in v["nodes"]]) for v in found]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
