@@ -5,9 +5,11 @@ see only a *game*: segments of the sound stay or are replaced, and the score cha
 the computing [kokhlikyan2020captum]; what is explained, a score, comes from `targets`.
 """
 
+import dataclasses
+import math
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import captum.attr
@@ -19,7 +21,7 @@ from torch import Tensor
 
 from speech_interp.audio import RATE_HZ
 
-Score = Callable[[Tensor], Tensor]  # (batch, ...) -> (batch,)
+Score = Callable[[Tensor], Tensor]  # (batch, ...) -> (batch,) or, in games, (batch, column)
 Span = tuple[int, int]  # first and one-past-last sample
 
 
@@ -28,12 +30,12 @@ Span = tuple[int, int]  # first and one-past-last sample
 
 def saliency(score: Score, inputs: Float[Tensor, "1 ..."]) -> Float[Tensor, "1 ..."]:
     """Return |d score / d input| [simonyan2014deep]."""
-    return captum.attr.Saliency(score).attribute(inputs.detach().clone())
+    return captum.attr.Saliency(score).attribute(_leaf(inputs))
 
 
 def input_x_gradient(score: Score, inputs: Float[Tensor, "1 ..."]) -> Float[Tensor, "1 ..."]:
     """Return input times gradient: exact for a linear score without constant."""
-    return captum.attr.InputXGradient(score).attribute(inputs.detach().clone()).detach()
+    return captum.attr.InputXGradient(score).attribute(_leaf(inputs)).detach()
 
 
 def integrated_gradients(
@@ -77,7 +79,7 @@ def smooth_grad(
     method = captum.attr.NoiseTunnel(captum.attr.Saliency(score))
     with _seeded(seed):
         explained = method.attribute(
-            inputs.detach().clone(),
+            _leaf(inputs),
             nt_type="smoothgrad",
             nt_samples=samples,
             nt_samples_batch_size=at_once,
@@ -95,7 +97,9 @@ class Game:
     """A score of the sound as a function of which segments are present.
 
     `game(presence)` takes (coalition, segment), 1 = present, and returns (coalition,). What is in
-    no segment always stays. An absent segment sounds like `fill` there.
+    no segment always stays. An absent segment sounds like `fill` there. A coalition is computed
+    once and then `known`: all methods and curves that ask one game share their passes. If the
+    score gives several numbers for a sound, (batch, column), `about` picks one, without new passes.
     """
 
     score: Score
@@ -103,11 +107,23 @@ class Game:
     spans: tuple[Span, ...]
     fill: Float[Tensor, " sample"]
     at_once: int = 8
+    column: int | None = None
+    known: dict[bytes, Tensor] = field(default_factory=dict, repr=False)
 
     @torch.no_grad()
     def __call__(self, presence: Float[Tensor, "coalition segment"]) -> Float[Tensor, " coalition"]:
-        parts = presence.split(self.at_once)
-        return torch.cat([self.score(self.sound(part)).float() for part in parts])
+        rows = {row.numpy().tobytes(): row for row in presence > 0.5}
+        new = [key for key in rows if key not in self.known]
+        for start in range(0, len(new), self.at_once):
+            keys = new[start : start + self.at_once]
+            scores = self.score(self.sound(torch.stack([rows[key] for key in keys]).float()))
+            self.known.update(zip(keys, scores.float(), strict=True))
+        scores = torch.stack([self.known[row.numpy().tobytes()] for row in presence > 0.5])
+        return scores if self.column is None else scores[:, self.column]
+
+    def about(self, column: int) -> "Game":
+        """Return the game about one column of the score; what is known stays known to both."""
+        return dataclasses.replace(self, column=column)
 
     def sound(
         self, presence: Float[Tensor, "coalition segment"]
@@ -203,6 +219,24 @@ def shapley_sampling(
     return _explain(game, captum.attr.ShapleyValueSampling, progress, seed, n_samples=orders)
 
 
+def shapley_exact(game: Game) -> Float[Tensor, " segment"]:
+    """Return Shapley values from all 2^n coalitions of n segments, at most 12.
+
+    A segment's value is its mean gain over all orders in which segments can come in.
+    """
+    count = len(game.spans)
+    if count > 12:
+        raise ValueError(f"game has {count} segments, expected at most 12: use shapley_sampling")
+    every = torch.arange(2**count)[:, None] >> torch.arange(count) & 1  # (coalition, segment)
+    worth, values = game(every.float()), []
+    for segment in range(count):
+        without = (every[:, segment] == 0).nonzero()[:, 0]
+        weight = [1 / (count * math.comb(count - 1, n)) for n in every[without].sum(1).tolist()]
+        gain = worth[without + 2**segment] - worth[without]
+        values.append((torch.tensor(weight) * gain).sum())
+    return torch.stack(values)
+
+
 def kernel_shap(
     game: Game, *, coalitions: int = 100, seed: int = 0, progress: bool = False
 ) -> Float[Tensor, " segment"]:
@@ -255,6 +289,10 @@ def _explain(game: Game, method: type, progress: bool, seed: int, **options) -> 
             **options,
         )
     return explained[0].detach().float()
+
+
+def _leaf(inputs: Tensor) -> Tensor:
+    return inputs.detach().clone().requires_grad_()
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Is an attribution true of the model? Remove what it names, keep what it names, and look."""
 
+import copy
 import math
 
 import torch
@@ -7,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from speech_interp.attribution import Game
+from speech_interp.hidden_states import encoder_layers, encoder_of
 
 
 def deletion_curve(game: Game, attribution: Float[Tensor, " segment"]) -> Float[Tensor, " removed"]:
@@ -52,6 +54,21 @@ def top_agreement(
     """Return the share of the top positions of `a` that are top in `b`; by chance: `share`."""
     top_a, top_b = _top(a, share), _top(b, share)
     return float((top_a * top_b).sum() / top_a.sum())
+
+
+def randomised_from(model, twin, first: int):
+    """Return a copy of the model with layers `first` and up as in its random-init `twin`.
+
+    Going down from the top layer is the cascade of [adebayo2018sanity]; `first=0` takes the
+    convolutions as well. A map that stays the same all the way down does not show the model.
+    """
+    changed = copy.deepcopy(model)
+    if first == 0:
+        encoder_of(changed).load_state_dict(encoder_of(twin).state_dict())
+    for number, layer in enumerate(encoder_layers(changed), start=1):
+        if number >= first:
+            layer.load_state_dict(encoder_layers(twin)[number - 1].state_dict())
+    return changed
 
 
 def _top(attribution: Tensor, share: float) -> Tensor:

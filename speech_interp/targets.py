@@ -1,19 +1,60 @@
 """The numbers that attribution explains: a `Score` maps sound (batch, sample) to (batch,).
 
+Some give several numbers from one pass, (batch, column): every word, or the same by several heads.
+
 Every score takes the raw 16 kHz wave and does the model's own preparation itself, in torch, so that
 gradients reach the samples and a batch of changed waves costs one forward pass.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from speech_interp.hidden_states import encoder_layers, encoder_of
+from speech_interp.hidden_states import encoder_layers, encoder_of, model_inputs
 
 Score = Callable[[Float[Tensor, "batch sample"]], Float[Tensor, " batch"]]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A word that a model wrote: where (decoder positions or frames), and the token at each."""
+
+    label: str
+    places: tuple[int, ...]
+    tokens: tuple[int, ...]
+
+
+# Whisper
+
+
+@torch.no_grad()
+def whisper_ids(model, wave: Float[np.ndarray, " sample"]) -> list[int]:
+    """Return the decoder sequence that the model writes by itself: prompt, text, end of text."""
+    tokenizer = model.processor.tokenizer
+    prompt = list(tokenizer.prefix_tokens)
+    written = model.module.generate(model_inputs(model, wave))[0].tolist()
+    text = [token for token in written if token not in tokenizer.all_special_ids]
+    return [*prompt, *text, tokenizer.eos_token_id]
+
+
+def whisper_words(model, ids: Sequence[int]) -> list[Written]:
+    """Return the words of a decoder sequence; signs such as the full stop belong to none."""
+    tokenizer, words = model.processor.tokenizer, []
+    for place, token in enumerate(ids):
+        text = "" if token in tokenizer.all_special_ids else tokenizer.decode([token])
+        if not any(sign.isalnum() for sign in text):
+            continue
+        if text.startswith(" ") or not words:
+            words.append(Written(text.strip(), (place,), (token,)))
+        else:
+            last = words[-1]
+            more = (last.label + text, (*last.places, place), (*last.tokens, token))
+            words[-1] = Written(*more)
+    return words
 
 
 def whisper_score(model, ids: Sequence[int], positions: Sequence[int]) -> Score:
@@ -29,16 +70,29 @@ def whisper_mel_score(model, ids: Sequence[int], positions: Sequence[int]) -> Ca
     """Return the same score as a function of the log-mel spectrogram (batch, bin, frame)."""
     if min(positions) < 1 or max(positions) >= len(ids):
         raise ValueError(f"positions are {list(positions)}, expected 1 to {len(ids) - 1}")
-    ids, positions = torch.tensor(ids), torch.tensor(positions)
+    before, tokens = [p - 1 for p in positions], [ids[p] for p in positions]
+    return lambda mel: _next_log_probs(model, mel, ids)[:, before, tokens].sum(1)
 
-    def score(mel: Tensor) -> Tensor:
-        prefix = ids[:-1].expand(len(mel), -1)
-        logits = model.module(input_features=mel, decoder_input_ids=prefix).logits
-        # The logits at position p - 1 say what comes at position p.
-        chances = logits[:, positions - 1].log_softmax(-1)
-        return chances.gather(-1, ids[positions].expand(len(mel), -1)[..., None]).sum((1, 2))
+
+def whisper_word_scores(model, ids: Sequence[int], words: Sequence[Written]) -> Score:
+    """Return the log-probability of every word from one pass: (batch, word).
+
+    The tokens of a word need not be those of `ids`: so two spellings can be weighed at one place.
+    """
+
+    def score(waves: Tensor) -> Float[Tensor, "batch word"]:
+        log_probs = _next_log_probs(model, log_mel(model, waves), ids)
+        places = [[place - 1 for place in word.places] for word in words]
+        columns = [log_probs[:, p, w.tokens].sum(1) for p, w in zip(places, words, strict=True)]
+        return torch.stack(columns, dim=1)
 
     return score
+
+
+def _next_log_probs(model, mel: Tensor, ids: Sequence[int]) -> Float[Tensor, "batch place token"]:
+    """Return what the teacher-forced decoder expects after each token but the last."""
+    prefix = torch.tensor(ids[:-1]).expand(len(mel), -1)
+    return model.module(input_features=mel, decoder_input_ids=prefix).logits.log_softmax(-1)
 
 
 def log_mel(model, waves: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch bin frame"]:
@@ -54,6 +108,9 @@ def log_mel(model, waves: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch
     mel = (filters.T @ power).clamp_min(1e-10).log10()
     loudest = mel.amax((1, 2), keepdim=True)
     return (torch.maximum(mel, loudest - 8) + 4) / 4
+
+
+# CTC
 
 
 def ctc_log_probs(
@@ -87,6 +144,34 @@ def ctc_token_score(model, label: int, frames: slice) -> Score:
     return lambda waves: ctc_log_probs(model, waves)[:, frames, label].mean(1)
 
 
+def ctc_words(model, wave: Float[np.ndarray, " sample"]) -> list[Written]:
+    """Return the words that the best path writes, with the frames and labels of their letters."""
+    with torch.no_grad():
+        path = ctc_log_probs(model, torch.tensor(wave)[None])[0].argmax(-1).tolist()
+    tokenizer = model.processor.tokenizer
+    gaps = {tokenizer.pad_token_id, tokenizer.word_delimiter_token_id}
+    words, letters = [], []
+    for frame, label in enumerate([*path, tokenizer.word_delimiter_token_id]):
+        if label == tokenizer.word_delimiter_token_id and letters:
+            places, tokens = zip(*letters, strict=True)
+            first = path[places[0] : places[-1] + 1]
+            words.append(Written(tokenizer.decode(first), places, tokens))
+            letters = []
+        elif label not in gaps:
+            letters.append((frame, label))
+    return words
+
+
+def ctc_word_scores(model, words: Sequence[Written]) -> Score:
+    """Return for every word the mean log-probability of its labels in its frames: (batch, word)."""
+
+    def score(waves: Tensor) -> Float[Tensor, "batch word"]:
+        log_probs = ctc_log_probs(model, waves)
+        return torch.stack([log_probs[:, w.places, w.tokens].mean(1) for w in words], dim=1)
+
+    return score
+
+
 def ctc_align(
     log_probs: Float[Tensor, "frame label"], labels: Sequence[int], *, blank: int = 0
 ) -> Int[Tensor, " frame"]:
@@ -117,16 +202,38 @@ def ctc_align(
     return torch.tensor([(s - 1) // 2 if s % 2 else -1 for s in reversed(path)])
 
 
+# Output heads on the states of one layer
+
+
 def head_score(model, head: nn.Module, target: int, *, layer: int) -> Score:
-    """Return the log-probability of a class, by a `head` on the mean state of `layer`."""
-    return lambda waves: head(mean_state(model, waves, layer=layer)).log_softmax(-1)[:, target]
+    """Return the log-probability of class `target` by a `head` on the states of `layer`."""
+    scores = head_scores(model, [head], target, layer=layer)
+    return lambda waves: scores(waves)[:, 0]
 
 
-def mean_state(
+def head_scores(model, heads: Sequence[nn.Module], target: int, *, layer: int) -> Score:
+    """Return the same for several heads from one pass through the model: (batch, head)."""
+
+    def score(waves: Tensor) -> Float[Tensor, "batch head"]:
+        states = layer_states(model, waves, layer=layer)
+        return torch.stack([head(states).log_softmax(-1)[:, target] for head in heads], dim=1)
+
+    return score
+
+
+def layer_states(
     model, waves: Float[Tensor, "batch sample"], *, layer: int
-) -> Float[Tensor, "batch unit"]:
-    """Return the state of a layer (1 to layer_count), mean over frames, with gradients."""
-    return _states(model, _normalised(waves), layer).mean(1)
+) -> Float[Tensor, "batch frame unit"]:
+    """Return the states of a layer (1 to layer_count), with gradients; waves of one length."""
+    taken = []
+    hook = encoder_layers(model)[layer - 1].register_forward_hook(
+        lambda module, args, output: taken.append(output)
+    )
+    try:
+        encoder_of(model)(_normalised(waves))
+    finally:
+        hook.remove()
+    return taken[0]
 
 
 def convolution_features(model, waves: Tensor) -> Float[Tensor, "batch channel frame"]:
@@ -152,15 +259,3 @@ def _normalised(waves: Tensor) -> Tensor:
     """Return waves of mean 0 and variance 1, as the feature extractors of both families do."""
     centred = waves - waves.mean(1, keepdim=True)
     return centred / (waves.var(1, unbiased=False, keepdim=True) + 1e-7).sqrt()
-
-
-def _states(model, inputs: Tensor, layer: int) -> Float[Tensor, "batch frame unit"]:
-    taken = []
-    hook = encoder_layers(model)[layer - 1].register_forward_hook(
-        lambda module, args, output: taken.append(output)
-    )
-    try:
-        encoder_of(model)(inputs)
-    finally:
-        hook.remove()
-    return taken[0]

@@ -9,8 +9,10 @@ import torch
 import transformers
 from tiny import tiny_model
 
-from speech_interp import attribution, faithfulness, targets, voice_changes
+from speech_interp import attribution, commands, faithfulness, heads, targets, voice_changes
 from speech_interp.attribution import Game, Window
+from speech_interp.corpus import Interval, Utterance
+from speech_interp.hidden_states import encoder_layers, encoder_of, hidden_states
 
 METHODS = [
     attribution.leave_one_out,
@@ -139,6 +141,43 @@ def test_in_an_additive_game_every_method_gives_each_its_worth(method):
     tolerance = 0.1 if method is attribution.lime else 1e-3  # LIME's lasso shrinks a little
     explained = method(table_game(additive, 5))
     torch.testing.assert_close(explained, ADDITIVE, atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize(("worth", "count"), [(glove_game, 4), (additive, 5)])
+def test_exact_shapley_values_are_those_of_all_orders(worth, count):
+    values = attribution.shapley_exact(table_game(worth, count))
+    torch.testing.assert_close(values, exact_shapley(worth, count), atol=1e-5, rtol=0)
+    with pytest.raises(ValueError, match="game has 13 segments, expected at most 12"):
+        attribution.shapley_exact(table_game(worth, 13))
+
+
+def test_a_coalition_is_computed_once_whoever_asks():
+    heard = []
+
+    def worth(present):
+        heard.append(frozenset(present))
+        return glove_game(present)
+
+    game = table_game(worth, 4)
+    for method in METHODS:
+        method(game)
+    attribution.shapley_exact(game)
+    faithfulness.random_curves(game)
+    assert len(heard) == len(set(heard)) == 2**4
+
+
+def test_a_score_of_several_columns_is_asked_about_one_without_new_passes():
+    passes = []
+
+    def score(waves):
+        passes.append(len(waves))
+        return torch.stack([waves.sum(1), waves @ torch.tensor([1.0, 0, 0])], dim=1)
+
+    game = Game(score, torch.ones(3), tuple((k, k + 1) for k in range(3)), torch.zeros(3))
+    assert attribution.leave_one_out(game.about(0)).tolist() == [1, 1, 1]
+    before = sum(passes)
+    assert attribution.leave_one_out(game.about(1)).tolist() == [1, 0, 0]
+    assert sum(passes) == before
 
 
 def test_leave_one_out_is_the_difference():
@@ -323,7 +362,7 @@ def test_ctc_score_is_the_sum_over_all_paths():
         merged = [label for label, _ in itertools.groupby(path)]
         if [label for label in merged if label != 0] == labels:
             total += float(log_probs[range(len(path)), list(path)].sum().exp())
-    assert float(targets.ctc_score(model, labels)(wave)[0]) == pytest.approx(
+    assert float(targets.ctc_score(model, labels)(wave)[0].detach()) == pytest.approx(
         np.log(total), rel=1e-4
     )
 
@@ -358,9 +397,30 @@ def test_ctc_scores_prepare_the_wave_as_the_processor_does():
     assert float(score) == pytest.approx(float(expected[4:9, 3].mean()), abs=1e-4)
 
 
+class MeanHead(torch.nn.Linear):
+    def forward(self, states):
+        return super().forward(states.mean(1))
+
+
+def mean_head():
+    torch.manual_seed(3)
+    return MeanHead(16, 3)
+
+
+def test_several_heads_share_one_pass():
+    model, two = tiny_model("hubert"), [mean_head(), MeanHead(16, 3)]
+    waves = torch.tensor(np.stack([noise(0), noise(1)]))
+    both = targets.head_scores(model, two, 2, layer=3)(waves)
+    alone = [targets.head_score(model, head, 2, layer=3)(waves) for head in two]
+    torch.testing.assert_close(both, torch.stack(alone, dim=1))
+    states = targets.layer_states(model, waves[:1], layer=3)
+    expected = hidden_states(model, noise(0)).values[3]
+    torch.testing.assert_close(states[0], expected, atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("family", ["wav2vec2", "hubert"])
 def test_scores_of_a_batch_are_those_of_its_waves(family):
-    model, head = tiny_model(family), torch.nn.Linear(16, 3)
+    model, head = tiny_model(family), mean_head()
     waves = torch.tensor(np.stack([noise(0), noise(1)]))
     score = targets.head_score(model, head, 1, layer=2)
     both = score(waves)
@@ -371,7 +431,7 @@ def test_scores_of_a_batch_are_those_of_its_waves(family):
 
 @pytest.mark.parametrize("family", ["wav2vec2", "hubert"])
 def test_convolution_features_are_an_input_level_of_their_own(family):
-    model, head = tiny_model(family), torch.nn.Linear(16, 3)
+    model, head = tiny_model(family), mean_head()
     wave = torch.tensor(noise())[None]
     score = targets.head_score(model, head, 1, layer=2)
     of_features = targets.on_features(model, score, wave)
@@ -387,7 +447,7 @@ def test_convolution_features_are_an_input_level_of_their_own(family):
 
 def test_silence_is_no_baseline_for_a_model_that_ignores_loudness():
     # The score stays the same on the way to silence: nothing is left to integrate. The gap tells.
-    model, head = tiny_model("wav2vec2"), torch.nn.Linear(16, 3)
+    model, head = tiny_model("wav2vec2"), mean_head()
     score, wave = targets.head_score(model, head, 1, layer=2), torch.tensor(noise())[None]
     _, gap = attribution.integrated_gradients(score, wave)
     difference = abs(float(score(wave) - score(torch.zeros_like(wave))))
@@ -418,6 +478,142 @@ def test_whisper_score_is_the_sum_of_the_chances_token_by_token():
     assert float(score) == pytest.approx(expected, abs=1e-4)
     with pytest.raises(ValueError, match=r"positions are \[0, 2\], expected 1 to 4"):
         targets.whisper_score(model, ids, [0, 2])
+
+
+def test_words_that_whisper_wrote_hold_their_tokens_and_no_signs():
+    pieces = {5: " night", 6: " arm", 7: "or", 8: ",", 9: "."}
+    tokenizer = SimpleNamespace(all_special_ids=[1, 2], decode=lambda ids: pieces[ids[0]])
+    model = SimpleNamespace(processor=SimpleNamespace(tokenizer=tokenizer))
+    words = targets.whisper_words(model, [1, 5, 8, 6, 7, 9, 2])
+    assert [(w.label, w.places, w.tokens) for w in words] == [
+        ("night", (1,), (5,)),
+        ("armor", (3, 4), (6, 7)),
+    ]
+
+
+def test_whisper_word_scores_are_single_scores_and_take_rivals():
+    model, wave, ids = tiny_model("whisper"), torch.tensor(noise(count=8000))[None], [3, 7, 9, 12]
+    words = [
+        targets.Written("a", (1,), (7,)),
+        targets.Written("b", (2, 3), (9, 12)),
+        targets.Written("rival", (3,), (20,)),
+    ]
+    with torch.no_grad():
+        scores = targets.whisper_word_scores(model, ids, words)(wave)[0]
+        one, two = (targets.whisper_score(model, ids, p)(wave) for p in ([1], [2, 3]))
+        swapped = targets.whisper_score(model, [3, 7, 9, 20], [3])(wave)
+    torch.testing.assert_close(scores, torch.cat([one, two, swapped]), atol=1e-5, rtol=0)
+
+
+def test_words_of_the_best_ctc_path_hold_the_frames_of_their_letters():
+    vocabulary = "_|ABC"
+    path = [0, 2, 2, 0, 3, 1, 0, 4, 0, 4, 0]
+    logits = torch.nn.functional.one_hot(torch.tensor(path), 5).float()[None] * 9
+    tokenizer = SimpleNamespace(
+        pad_token_id=0,
+        word_delimiter_token_id=1,
+        decode=lambda ids: "".join(vocabulary[i] for i, _ in itertools.groupby(ids) if i > 1),
+    )
+    model = SimpleNamespace(
+        module=lambda waves: SimpleNamespace(logits=logits.expand(len(waves), -1, -1)),
+        processor=SimpleNamespace(tokenizer=tokenizer),
+    )
+    first, second = targets.ctc_words(model, noise())
+    assert (first.label, first.places, first.tokens) == ("AB", (1, 2, 4), (2, 2, 3))
+    assert (second.label, second.places, second.tokens) == ("CC", (7, 9), (4, 4))
+    scores = targets.ctc_word_scores(model, [first, second])(torch.tensor(noise())[None])
+    torch.testing.assert_close(scores, logits.log_softmax(-1)[0, 1, 2].expand(1, 2))
+
+
+# Output heads and commands
+
+
+def keyword(word, voice, count, seed):
+    wave = np.random.default_rng(seed).normal(0, 0.1, count).astype(np.float32)
+    end_s = count / 16_000 - 0.1
+    spans = (Interval(word, 0.1, end_s),)
+    phones = (Interval("AA", 0.1, 0.2), Interval("B", 0.2, end_s), Interval("SIL", end_s, 9.0))
+    info = {"word": word, "voice": voice}
+    return Utterance(word, word, words=spans, phones=phones, info=info, audio=wave)
+
+
+def keyword_set():
+    words = [(w, v) for w in ("left", "right", "stop", "go", "yes") for v in ("x", "y")]
+    return [keyword(w, v, 8000 + 100 * k, k) for k, (w, v) in enumerate(words)]
+
+
+def test_commands_hold_one_deciding_word_where_they_say():
+    made = commands.make_commands(keyword_set(), ["left", "right"], count=12, seed=1)
+    assert {len(u.wave) for u in made} == {25_600}
+    assert [u.info["class"] for u in made] == [0, 1] * 6
+    assert len({u.info["target"] for u in made}) > 1
+    for u in made:
+        labels = [w.label for w in u.words]
+        assert labels[u.info["target"]] == ("left", "right")[u.info["class"]]
+        assert sum(label in ("left", "right") for label in labels) == 1
+        assert {part.split("-")[0] for part in u.id.split("+")} == set(labels)
+    again = commands.make_commands(keyword_set(), ["left", "right"], count=12, seed=1)
+    assert [u.text for u in made] == [u.text for u in again]
+    with pytest.raises(ValueError, match=r"duration_s is 1.0: 3 words do not fit"):
+        commands.make_commands(keyword_set(), ["left"], count=1, duration_s=1.0)
+
+
+def test_joined_words_are_the_sound_of_the_words():
+    parts = keyword_set()[:3]
+    joined = commands.join(parts, duration_s=2.0)
+    for part, word in zip(parts, joined.words, strict=True):
+        start, own = round(word.start_s * 16_000), round(part.words[0].start_s * 16_000)
+        assert (joined.wave[start : start + 4000] == part.wave[own : own + 4000]).all()
+    assert [p.label for p in joined.phones] == ["AA", "B"] * 3
+    assert joined.phones[2].start_s == pytest.approx(joined.words[1].start_s)
+    gaps = [b.start_s - a.end_s for a, b in itertools.pairwise(joined.words)]
+    assert gaps[0] == pytest.approx(gaps[1], abs=1e-3)
+    with pytest.raises(ValueError, match="too long"):
+        commands.join(parts, duration_s=0.5)
+
+
+def test_a_burst_is_where_and_as_loud_as_asked():
+    plain = commands.join(keyword_set()[:2], duration_s=1.6)
+    marked = commands.add_burst(plain, Interval("burst", 0.5, 0.6), frequency_hz=2000, level=2)
+    added = marked.wave - plain.wave
+    assert not added[:8000].any() and not added[9600:].any()
+    assert loudest_hz(added[8000:9600]) == pytest.approx(2000, rel=0.02)
+    assert np.abs(added).max() == pytest.approx(2 * np.sqrt(2) * plain.wave.std(), rel=0.02)
+    assert marked.info["burst"].start_s == 0.5 and "burst" not in plain.info
+
+
+def test_a_head_finds_a_unit_that_fires_for_one_frame_and_seeds_differ():
+    torch.manual_seed(0)
+    states, labels = torch.randn(256, 30, 8), torch.arange(256) % 2
+    states[labels == 1, torch.randint(30, (128,)), 3] += 12
+    head, again, other = (
+        heads.train_head(states[:192], labels[:192], seed=s, passes=20) for s in (0, 0, 1)
+    )
+    assert heads.accuracy(head, states[192:], labels[192:]) > 0.9
+    assert torch.equal(head(states), again(states))
+    assert not torch.equal(head(states), other(states))
+    shuffled = labels[torch.randperm(256)]
+    guess = heads.train_head(states[:192], shuffled[:192], passes=20)
+    assert heads.accuracy(guess, states[192:], labels[192:]) < 0.75
+
+
+# Randomising a model
+
+
+def test_the_cascade_takes_layers_of_the_twin_from_the_top():
+    model, twin = tiny_model("wav2vec2", seed=0), tiny_model("wav2vec2", seed=1)
+    for first in (4, 3, 2, 1, 0):
+        changed = faithfulness.randomised_from(model, twin, first)
+        for number in (1, 2, 3):
+            source = twin if number >= first else model
+            new, old = (encoder_layers(m)[number - 1].state_dict() for m in (changed, source))
+            assert all(torch.equal(new[key], old[key]) for key in old)
+        front = encoder_of(changed).feature_extractor.state_dict()
+        expected = encoder_of(twin if first == 0 else model).feature_extractor.state_dict()
+        assert all(torch.equal(front[key], expected[key]) for key in expected)
+    fresh = tiny_model("wav2vec2", seed=0)
+    for a, b in zip(model.module.parameters(), fresh.module.parameters(), strict=True):
+        assert torch.equal(a, b), "the model itself stays as it is"
 
 
 # Changes of the voice
