@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from numpy import ndarray
 
 from speech_interp.audio import RATE_HZ, TooLongAudioError, check_wave
-from speech_interp.corpus import Interval, Utterance
+from speech_interp.corpus import SILENCE, Interval, Utterance
 from speech_interp.frames import frame_grid
 from speech_interp.hidden_states import LONGEST_PASS_S, model_inputs
 
@@ -56,6 +56,30 @@ def align(model, utterance: Utterance) -> Utterance:
         words=_widened(letters_only, utterance.duration_s),
         info=utterance.info | {"alignment": score},
     )
+
+
+def boundary_errors(
+    found: Sequence[Interval], truth: Sequence[Interval]
+) -> Float[ndarray, "interval 2"]:
+    """How much too late each interval starts and ends, in seconds; pauses do not count.
+
+    Raises `AlignmentError` where the labels differ: then boundaries have no counterpart.
+    """
+    found, truth = ([i for i in tier if i.label != SILENCE] for tier in (found, truth))
+    if [i.label for i in found] != [i.label for i in truth]:
+        raise AlignmentError(
+            f"labels differ: {' '.join(i.label for i in found)} against "
+            f"{' '.join(i.label for i in truth)}"
+        )
+    pairs = zip(found, truth, strict=True)
+    return np.array([(a.start_s - b.start_s, a.end_s - b.end_s) for a, b in pairs]).reshape(-1, 2)
+
+
+def spread(labels: Sequence[str], start_s: float, end_s: float) -> tuple[Interval, ...]:
+    """The labels side by side from `start_s` to `end_s`, all of one length: the null of alignment,
+    and where no scorer of phones is at hand the honest guess within a word."""
+    edges_s = np.linspace(start_s, end_s, len(labels) + 1).tolist()
+    return tuple(map(Interval, labels, edges_s[:-1], edges_s[1:]))
 
 
 def words_of(utterance: Utterance) -> list[str]:

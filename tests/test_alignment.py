@@ -9,9 +9,18 @@ import pytest
 import torch
 from tiny import tiny_model
 
-from speech_interp.alignment import AlignmentError, Chain, align, best_path, ctc_chain, words_of
+from speech_interp.alignment import (
+    AlignmentError,
+    Chain,
+    align,
+    best_path,
+    boundary_errors,
+    ctc_chain,
+    spread,
+    words_of,
+)
 from speech_interp.audio import AudioError, TooLongAudioError
-from speech_interp.corpus import Utterance, load_corpus
+from speech_interp.corpus import Interval, Utterance, load_corpus
 from speech_interp.models import load_model
 
 ALPHABET = {"<pad>": 0, "|": 1, "'": 2} | {c: 3 + i for i, c in enumerate("ABCDEFGHIJKLMNOPRSTUWY")}
@@ -233,6 +242,23 @@ def test_two_minutes_in_bounded_memory():
     tracemalloc.stop()
 
 
+def test_boundary_errors():
+    truth = [Interval("SIL", 0, 1), Interval("A", 1, 2), Interval("B", 2, 4)]
+    found = [Interval("A", 1.5, 2), Interval("SIL", 2, 3), Interval("B", 3, 3.5)]
+    assert boundary_errors(found, truth).tolist() == [[0.5, 0.0], [1.0, -0.5]]
+    assert boundary_errors([], [Interval("SIL", 0, 1)]).shape == (0, 2)
+    with pytest.raises(AlignmentError, match="labels differ: A B against B A"):
+        boundary_errors(truth, [truth[2], truth[1]])
+
+
+def test_labels_spread_evenly():
+    found = spread(["A", "B", "C", "D"], 1.0, 3.0)
+    assert [(i.label, i.start_s, i.end_s) for i in found] == [
+        ("A", 1.0, 1.5), ("B", 1.5, 2.0), ("C", 2.0, 2.5), ("D", 2.5, 3.0),
+    ]  # fmt: skip
+    assert spread([], 0.0, 1.0) == ()
+
+
 def test_real_speech_is_aligned_better_than_words_spread_evenly():
     """On the corpus, where the truth is known, with whatever CTC model there is."""
     model = load_model("facebook/wav2vec2-base-960h")
@@ -241,9 +267,8 @@ def test_real_speech_is_aligned_better_than_words_spread_evenly():
     for utterance in utterances:
         words = align(model, replace(utterance, words=())).words
         assert [w.label for w in words] == [w.label for w in utterance.words]
-        spread = np.linspace(0, utterance.duration_s, len(words) + 1)
-        starts = np.array([w.start_s for w in utterance.words])
-        errors += list(abs(np.array([w.start_s for w in words]) - starts))
-        even += list(abs(spread[:-1] - starts))
+        null = spread([w.label for w in words], 0, utterance.duration_s)
+        errors += list(abs(boundary_errors(words, utterance.words)).ravel())
+        even += list(abs(boundary_errors(null, utterance.words)).ravel())
     assert np.median(errors) < 0.5 * np.median(even)
     assert np.median(errors) < 0.06
