@@ -31,10 +31,11 @@ OBJECTIVES = {
 HuBERT's masked prediction of cluster labels: the first iteration on {first} k-means clusters of
 MFCCs, the second on {second} clusters of layer {layer} of the first, its mean over the utterance
 taken off. Three things differ from the published recipe. The front end is frozen. Frames that are
-not masked count too, with a weight that falls from {seen_weight} to 0 over the first
-{seen_until:.0%} of the steps; it gets learning started. And the first targets are taken from the
-clean sound before its vocal tract was warped and noise was added, while the model hears it
-afterwards: it learns to hear through voice and noise.""",
+not masked count too, with weight {seen_weight}. And the MFCCs are those of the same words in one
+voice, laid over the frames that the model hears in many voices, with noise and rooms: targets as if
+each utterance had been through a perfect voice conversion first. With MFCCs of the voice itself,
+1200 steps of the first iteration knew the speaker of a single frame better with every layer (0.68
+to 0.95) and the phone worse (0.46 to 0.31), because a synthesiser is easy to know again.""",
     "wav2vec2-mini": """\
 wav2vec 2.0's contrastive objective with its quantiser ({groups} groups of {codes} codes,
 {negatives} negatives from the same utterance). The Transformer started from `hubert-mini`, the
@@ -169,7 +170,6 @@ def write(name: str, recipe: Recipe) -> None:
         second=settings.second_clusters,
         layer=settings.second_layer,
         seen_weight=settings.seen_weight,
-        seen_until=settings.seen_until,
         groups=recipe.wav2vec2.groups,
         codes=recipe.wav2vec2.codes,
         negatives=recipe.wav2vec2.negatives,

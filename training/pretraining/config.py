@@ -75,14 +75,13 @@ class Hubert:
     """Masked prediction of cluster labels, two iterations."""
 
     first: Phase = Phase(steps=1200, batch_s=40, learning_rate=2e-3, warmup_steps=100)
-    second: Phase = Phase(steps=2400, batch_s=40, learning_rate=2e-3, warmup_steps=100, seed=1)
+    second: Phase = Phase(steps=1700, batch_s=40, learning_rate=2e-3, warmup_steps=100, seed=1)
     first_clusters: int = 100
     second_clusters: int = 200
     second_layer: int = 4  # the layer of the first iteration whose states give the second's targets
     mask_length: int = 10
     mask_share: float = 0.4
-    seen_weight: float = 0.5  # of the loss at frames that are not masked: gets learning started,
-    seen_until: float = 0.4  # and falls to 0 over this share of the steps
+    seen_weight: float = 0.5  # of the loss at frames that are not masked
     code_size: int = 128
     temperature: float = 0.1
     kmeans_frames: int = 300_000
@@ -92,7 +91,7 @@ class Hubert:
 class Wav2vec2:
     """Contrastive learning against quantised features."""
 
-    phase: Phase = Phase(steps=900, batch_s=32, learning_rate=5e-4, warmup_steps=100)
+    phase: Phase = Phase(steps=900, batch_s=40, learning_rate=1e-3, warmup_steps=100)
     mask_length: int = 10
     mask_share: float = 0.5
     negatives: int = 100
@@ -111,7 +110,7 @@ class Wav2vec2:
 class Ctc:
     """Fine-tuning on letters, the front end frozen as in the original."""
 
-    phase: Phase = Phase(steps=1800, batch_s=32, learning_rate=5e-4, warmup_steps=100)
+    phase: Phase = Phase(steps=5500, batch_s=32, learning_rate=1.5e-3, warmup_steps=100)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,9 @@
-"""Phase 2: what the frozen front end hears of every utterance, and its MFCCs, cached at 50 Hz.
+"""Phase 2: what the frozen front end hears of every utterance, cached at 50 Hz.
 
     python -m training.pretraining.features --runs FOLDER [--part 0/2]
 
-For every shard `features/NNNN.npy` holds (frame, 256) of the augmented speech and `mfcc/NNNN.npy`
-(frame, 39) of the clean speech, one utterance after the other, float16. Before the MFCCs are taken
-the warp of the vocal tract is undone, so that targets made from them say as little as possible
-about the speaker: HuBERT has to hear through the change.
+For every shard `features/NNNN.npy` holds (frame, 256) of the speech, some of it with noise, in a
+room or through a channel, one utterance after the other, float16.
 """
 
 import json
@@ -14,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy.signal import resample_poly
 from tqdm import tqdm
 
-from training.pretraining.acoustics import augment, mfcc, normalise
+from training.pretraining.acoustics import augment, normalise
 from training.pretraining.config import RECEPTIVE_FIELD, STRIDE
 from training.pretraining.front_end import command_line, trained_front_end
 from training.pretraining.speech import read_shard, shards
@@ -30,34 +27,25 @@ def frame_count(samples: int) -> int:
     return (samples - RECEPTIVE_FIELD) // STRIDE + 1
 
 
-def unwarped_mfcc(wave: np.ndarray, warp: float) -> np.ndarray:
-    """MFCCs of the voice before its tract was warped, at the frames of `wave`: (frame, 39)."""
-    plain = mfcc(resample_poly(wave, round(1000 * warp), 1000))
-    frames = np.round(np.arange(frame_count(len(wave))) * warp + 0.625 * (warp - 1))
-    return plain[np.minimum(frames.astype(int), len(plain) - 1)]
-
-
 def cache_shard(runs: Path, number: int, front_end: torch.nn.Module) -> None:
-    """Writes both arrays of one shard unless they are there."""
-    paths = [runs / kind / f"{number:04d}.npy" for kind in ("mfcc", "features")]
-    if paths[-1].exists():
+    """Writes the features of one shard unless they are there."""
+    path = runs / "features" / f"{number:04d}.npy"
+    if path.exists():
         return
     rng = np.random.default_rng((5, number))
     samples, records = read_shard(runs, number)
-    arrays = ([], [])
+    found = []
     for record in records:
         wave = samples[record["start"] : record["start"] + record["length"]] / np.float32(32768)
         heard = augment(wave, rng) if rng.random() < AUGMENTED else wave
         with torch.inference_mode():
             states = front_end(torch.from_numpy(normalise(heard))[None])[0].T
-        arrays[0].append(unwarped_mfcc(wave, record["warp"]).astype(np.float16))
-        arrays[1].append(states.numpy().astype(np.float16))
-        assert len(states) == frame_count(record["length"]) == len(arrays[0][-1])
-    for path, array in zip(paths, arrays, strict=True):
-        unfinished = path.with_suffix(".part")
-        with unfinished.open("wb") as file:
-            np.save(file, np.concatenate(array))
-        unfinished.rename(path)
+        found.append(states.numpy().astype(np.float16))
+        assert len(states) == frame_count(record["length"])
+    unfinished = path.with_suffix(".part")
+    with unfinished.open("wb") as file:
+        np.save(file, np.concatenate(found))
+    unfinished.rename(path)
 
 
 @dataclass(frozen=True)
@@ -72,15 +60,16 @@ class Item:
 
 
 class Cache:
-    """The cached shards of a folder, in batches of about equal length."""
+    """The shards of which all `kinds` are cached, in batches of about equal length."""
 
-    def __init__(self, runs: Path, *, only: int | None = None):
+    def __init__(self, runs: Path, *, kinds: tuple[str, ...] = ("features",)):
         self.runs = runs
         self.items: list[Item] = []
         self.arrays: dict[tuple[str, int], np.ndarray] = {}
         self._order: tuple[int, list] = (-1, [])
-        for path in sorted((runs / "features").glob("[0-9]*.npy"))[:only]:
-            self._add(int(path.stem))
+        for path in sorted((runs / kinds[0]).glob("[0-9]*.npy")):
+            if all((runs / kind / path.name).exists() for kind in kinds):
+                self._add(int(path.stem))
 
     def _add(self, number):
         records = json.loads((self.runs / "speech" / f"{number:04d}.json").read_text())
@@ -153,8 +142,7 @@ def main():
         part, parts = map(int, sys.argv[i + 1].split("/"))
         del sys.argv[i : i + 2]
     recipe, _ = command_line(__doc__.splitlines()[0])
-    for kind in ("mfcc", "features"):
-        (recipe.runs / kind).mkdir(exist_ok=True)
+    (recipe.runs / "features").mkdir(exist_ok=True)
     front_end = trained_front_end(recipe.runs)
     for number in tqdm(shards(recipe.runs)[part::parts], unit="shard"):
         cache_shard(recipe.runs, number, front_end)

@@ -2,8 +2,9 @@
 
     python -m training.pretraining.hubert --runs FOLDER [--minutes 30]
 
-Targets of the first iteration are k-means clusters of MFCCs, those of the second are clusters of
-the first's own middle layer. The front end is the frozen one of phase 1.
+Targets of the first iteration are k-means clusters of MFCCs (of the same words in one voice, see
+`one_voice`), those of the second are clusters of the first's own middle layer. The front end is the
+frozen one of phase 1.
 """
 
 from pathlib import Path
@@ -62,7 +63,7 @@ class MaskedPrediction(nn.Module):
 def iterate(recipe: Recipe, number: int, kind: str, clusters: int, phase: Phase, minutes=None):
     """One iteration on the labels `kind`; its folder is `hubert_1` or `hubert_2`."""
     settings = recipe.hubert
-    cache = Cache(recipe.runs)
+    cache = Cache(recipe.runs, kinds=("features", kind))
     module = MaskedPrediction(clusters, settings, phase.seed)
     module.hubert.feature_extractor = trained_front_end(recipe.runs)
 
@@ -90,8 +91,7 @@ def iterate(recipe: Recipe, number: int, kind: str, clusters: int, phase: Phase,
             "accuracy_seen": right[seen].float().mean().item(),
             "audio_s": speech.sum().item() / 50,
         }
-        fade = max(0.0, 1 - step / (settings.seen_until * phase.steps))
-        return hidden_loss + settings.seen_weight * fade * seen_loss, numbers
+        return hidden_loss + settings.seen_weight * seen_loss, numbers
 
     return train(module, loss_at, phase, recipe.runs / f"hubert_{number}", minutes=minutes)
 
@@ -116,7 +116,7 @@ def layer_states(runs: Path, settings: Hubert, cache: Cache):
 
 def run(recipe: Recipe, *, minutes=None):
     settings = recipe.hubert
-    cache = Cache(recipe.runs)
+    cache = Cache(recipe.runs, kinds=("features", "mfcc"))
     options = {"frames": settings.kmeans_frames, "seed": 0}
     label(
         cache,
@@ -128,9 +128,10 @@ def run(recipe: Recipe, *, minutes=None):
     first = iterate(recipe, 1, "labels_1", settings.first_clusters, settings.first, minutes)
     if first["steps"] < first["of"]:
         return first
+    every = Cache(recipe.runs)
     label(
-        cache,
-        layer_states(recipe.runs, settings, cache),
+        every,
+        layer_states(recipe.runs, settings, every),
         "labels_2",
         clusters=settings.second_clusters,
         **options,

@@ -67,8 +67,8 @@ def speakers() -> list[dict]:
     return found
 
 
-def say(text: str, speaker: dict, rng: random.Random) -> tuple[np.ndarray, list, float]:
-    """The wave (float32, 16 kHz), its phones [label, end_s] where the tool tells, and the warp."""
+def say(text: str, speaker: dict, rng: random.Random) -> tuple[np.ndarray, list]:
+    """The wave (float32, 16 kHz) and, where the tool tells, its phones [label, end_s]."""
     warp = speaker["warp"] * rng.uniform(0.985, 1.015)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "speech.wav")
@@ -96,7 +96,7 @@ def say(text: str, speaker: dict, rng: random.Random) -> tuple[np.ndarray, list,
             phones = []
         wave, rate_hz = soundfile.read(path, dtype="float32")
     down = round(1000 * warp * rate_hz / RATE_HZ)
-    return resample_poly(wave, 1000, down).astype(np.float32), phones, warp
+    return resample_poly(wave, 1000, down).astype(np.float32), phones
 
 
 def make_shard(job: tuple[Path, int, Data]) -> int:
@@ -112,7 +112,7 @@ def make_shard(job: tuple[Path, int, Data]) -> int:
     for _ in range(data.utterances):
         text = rng.choice(verses()) if rng.random() < 0.4 else sentence(rng)
         speaker = rng.choices(voices, shares)[0]
-        wave, phones, warp = say(text, speaker, rng)
+        wave, phones = say(text, speaker, rng)
         wave = np.clip(wave * (0.5 / max(float(np.abs(wave).max()), 1e-3)), -1, 1)
         if not RATE_HZ <= len(wave) <= 12 * RATE_HZ:
             continue
@@ -125,7 +125,6 @@ def make_shard(job: tuple[Path, int, Data]) -> int:
                 "text": text,
                 "letters": letters(text),
                 "phones": phones,
-                "warp": round(warp, 4),
             }
         )
         start += len(wave)
