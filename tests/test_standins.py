@@ -16,6 +16,7 @@ from speech_interp.probing import classify, grouped_folds
 from training.pretraining import acoustics
 from training.pretraining.ctc import decode, edit_distance
 from training.pretraining.features import Cache, frame_count, span_mask
+from training.pretraining.one_voice import best_path
 from training.pretraining.score import abx_triples, dtw, middle_frames, states_by
 from training.pretraining.text import letters, sentence, verses
 from training.pretraining.wav2vec2 import negatives
@@ -209,6 +210,16 @@ def test_dtw_is_zero_for_a_stretched_copy_and_grows_with_the_angle():
     x = np.eye(4)[[0, 1, 2]]
     assert dtw(x, np.repeat(x, 3, 0)) == pytest.approx(0)
     assert dtw(x, np.eye(4)[[3, 3]]) == pytest.approx(0.5)
+
+
+def test_best_path_finds_a_planted_change_of_tempo():
+    rng = np.random.default_rng(0)
+    reference = rng.standard_normal((120, 13))
+    planted = np.cumsum(rng.integers(0, 3, 110))  # each frame advances by 0, 1 or 2
+    planted = planted[planted < 118]
+    heard = reference[planted] + 0.1 * rng.standard_normal((len(planted), 13))
+    assert (best_path(heard, reference) == planted).mean() > 0.98
+    assert best_path(reference[:10], reference)[-1] == 119  # too short to reach: spread evenly
 
 
 def test_abx_triples_differ_in_the_middle_and_cross_speakers(utterances):
