@@ -67,3 +67,15 @@ def test_every_chapter_says_which_checkpoints_computed_it(name):
 def test_no_number_is_missing(name):
     article = page(name).find("article").text
     assert "{glue" not in article and "nan %" not in article
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_no_hole_where_a_number_should_be(name):
+    """A number that cannot be formatted leaves nothing behind but the spaces around it."""
+    article = BeautifulSoup(str(page(name).find("article")), "html.parser")
+    for cell in article.select(".cell, pre"):
+        cell.extract()
+    for element in article.select("p, td, li"):
+        if not element.find(["p", "td", "li"]):
+            text = re.sub(r"<[^>]+>", "", element.decode_contents()).replace("\n", " ")
+            assert not re.search(r"\S  +\S| [.,;%)]|\( |^ ", text.rstrip()), text
