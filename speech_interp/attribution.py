@@ -189,6 +189,11 @@ def replace(
     return fill.astype(np.float32)
 
 
+def noise_like(inputs: Float[Tensor, "1 sample"], *, seed: int = 0) -> Float[Tensor, "1 sample"]:
+    """Return noise of the same spectrum: a baseline for models that normalise loudness."""
+    return torch.tensor(replace(inputs[0].detach().numpy(), "shaped noise", seed=seed))[None]
+
+
 @dataclass(frozen=True)
 class Window:
     """A stretch of time without a linguistic label."""

@@ -86,7 +86,7 @@ def join(parts: Sequence[Utterance], *, duration_s: float, info: dict | None = N
 
 
 def add_burst(
-    utterance: Utterance, interval: Interval, *, frequency_hz: float = 2000.0, level: float = 1.0
+    utterance: Utterance, interval, *, frequency_hz: float = 2000.0, level: float = 1.0
 ) -> Utterance:
     """Return the utterance with a tone burst in `interval`, `level` times as loud as the speech."""
     wave = utterance.wave.copy()

@@ -1,7 +1,9 @@
 """Is an attribution true of the model? Remove what it names, keep what it names, and look."""
 
 import copy
+import itertools
 import math
+from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
@@ -56,6 +58,20 @@ def top_agreement(
     return float((top_a * top_b).sum() / top_a.sum())
 
 
+def mean_agreement(maps: Sequence[Float[Tensor, " position"]], *, share: float = 0.2) -> float:
+    """Return `top_agreement`, mean over all pairs of maps: of heads trained from other seeds, say.
+
+    Which map comes first does not matter: both top lists are equally long.
+    """
+    pairs = itertools.combinations(maps, 2)
+    return sum(top_agreement(a, b, share=share) for a, b in pairs) / math.comb(len(maps), 2)
+
+
+def chance_agreement(count: int, *, share: float = 0.2) -> float:
+    """Return what `top_agreement` is for random maps: `share`, rounded to whole positions."""
+    return _top_count(count, share) / count
+
+
 def randomised_from(model, twin, first: int):
     """Return a copy of the model with layers `first` and up as in its random-init `twin`.
 
@@ -73,12 +89,16 @@ def randomised_from(model, twin, first: int):
 
 def _top(attribution: Tensor, share: float) -> Tensor:
     """Return 1 on the highest `share` of positions, at least one of them."""
-    if not 0 < share <= 1:
-        raise ValueError(f"share is {share}, expected 0 < share <= 1")
-    count = max(1, math.floor(share * len(attribution) + 0.5))
+    count = _top_count(len(attribution), share)
     chosen = torch.zeros(len(attribution))
     chosen[attribution.argsort(descending=True, stable=True)[:count]] = 1
     return chosen
+
+
+def _top_count(count: int, share: float) -> int:
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share}, expected 0 < share <= 1")
+    return max(1, math.floor(share * count + 0.5))
 
 
 def _growing(attribution: Tensor) -> Float[Tensor, "step segment"]:

@@ -32,11 +32,11 @@ class Written:
 
 
 @torch.no_grad()
-def whisper_ids(model, wave: Float[np.ndarray, " sample"]) -> list[int]:
+def whisper_ids(model, wave: Float[np.ndarray, " sample"], *, longest: int = 64) -> list[int]:
     """Return the decoder sequence that the model writes by itself: prompt, text, end of text."""
     tokenizer = model.processor.tokenizer
     prompt = list(tokenizer.prefix_tokens)
-    written = model.module.generate(model_inputs(model, wave))[0].tolist()
+    written = model.module.generate(model_inputs(model, wave), max_new_tokens=longest)[0].tolist()
     text = [token for token in written if token not in tokenizer.all_special_ids]
     return [*prompt, *text, tokenizer.eos_token_id]
 
@@ -207,16 +207,17 @@ def ctc_align(
 
 def head_score(model, head: nn.Module, target: int, *, layer: int) -> Score:
     """Return the log-probability of class `target` by a `head` on the states of `layer`."""
-    scores = head_scores(model, [head], target, layer=layer)
+    scores = head_scores(model, [head], [target], layer=layer)
     return lambda waves: scores(waves)[:, 0]
 
 
-def head_scores(model, heads: Sequence[nn.Module], target: int, *, layer: int) -> Score:
-    """Return the same for several heads from one pass through the model: (batch, head)."""
+def head_scores(model, heads: Sequence[nn.Module], classes: Sequence[int], *, layer: int) -> Score:
+    """Return the same for several heads, one class each, from one pass: (batch, head)."""
+    asked = list(zip(heads, classes, strict=True))
 
     def score(waves: Tensor) -> Float[Tensor, "batch head"]:
         states = layer_states(model, waves, layer=layer)
-        return torch.stack([head(states).log_softmax(-1)[:, target] for head in heads], dim=1)
+        return torch.stack([head(states).log_softmax(-1)[:, k] for head, k in asked], dim=1)
 
     return score
 

@@ -229,6 +229,14 @@ def test_replacements_are_what_they_are_called():
         attribution.replace(wave, "quiet")
 
 
+def test_noise_like_a_sound_has_its_loudness_and_is_seeded():
+    x = torch.tensor(noise())[None]
+    quiet = attribution.noise_like(x)
+    assert quiet.shape == x.shape and float(quiet.std()) == pytest.approx(float(x.std()), rel=0.05)
+    assert torch.equal(quiet, attribution.noise_like(x))
+    assert not torch.equal(quiet, attribution.noise_like(x, seed=1))
+
+
 @pytest.mark.parametrize(
     ("segments", "message"),
     [
@@ -332,6 +340,16 @@ def test_agreement_of_random_maps_is_the_share():
         faithfulness.top_agreement(scores, scores, share=0)
 
 
+def test_agreement_of_several_maps_is_the_mean_of_all_pairs():
+    a, b = torch.arange(10.0), torch.arange(10.0).flip(0)
+    assert faithfulness.mean_agreement([a, a, b]) == pytest.approx(1 / 3)
+    for count in (3, 16, 79):
+        torch.manual_seed(count)
+        maps = torch.rand(60, count)
+        chance = faithfulness.chance_agreement(count)
+        assert faithfulness.mean_agreement(list(maps)) == pytest.approx(chance, abs=0.03)
+
+
 # Targets on tiny models
 
 
@@ -410,8 +428,9 @@ def mean_head():
 def test_several_heads_share_one_pass():
     model, two = tiny_model("hubert"), [mean_head(), MeanHead(16, 3)]
     waves = torch.tensor(np.stack([noise(0), noise(1)]))
-    both = targets.head_scores(model, two, 2, layer=3)(waves)
-    alone = [targets.head_score(model, head, 2, layer=3)(waves) for head in two]
+    both = targets.head_scores(model, two, [2, 0], layer=3)(waves)
+    each = zip(two, [2, 0], strict=True)
+    alone = [targets.head_score(model, head, k, layer=3)(waves) for head, k in each]
     torch.testing.assert_close(both, torch.stack(alone, dim=1))
     states = targets.layer_states(model, waves[:1], layer=3)
     expected = hidden_states(model, noise(0)).values[3]
