@@ -6,31 +6,22 @@ word that tells how to spell it (`cue`), the `spelling` that is right and the `p
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from numpy import ndarray
 from scipy.optimize import linear_sum_assignment
+from scipy.stats import rankdata
 from torch import Tensor
+from torch.nn.functional import ctc_loss
 
 from speech_interp.audio import RATE_HZ
-from speech_interp.context_mixing import (
-    AttentionStep,
-    Measure,
-    WordMap,
-    group_frames,
-    normalise_rows,
-    raw_attention,
-    rollout,
-    word_map,
-)
 from speech_interp.corpus import Utterance
-from speech_interp.frames import frame_grid, frames_in
-from speech_interp.targets import ctc_score
+from speech_interp.targets import ctc_log_probs
 
-Places = dict[str, dict]  # for each stack, the arguments of `word_map` that say who is where
+FRENCH_DETERMINERS = ("le", "la", "les", "un", "une", "des")
 
 
 @dataclass(frozen=True)
@@ -94,8 +85,9 @@ def log_odds(
     from transformers.modeling_outputs import BaseModelOutput
 
     two = (choice.right, choice.wrong)
-    longest = max(map(len, two))
-    rows = [[*p, *s, *[choice.blank] * (longest - len(s))] for p in prefixes for s in two]
+    heads = sorted({tuple(spelling[:-1]) for spelling in two})  # the last token is only predicted
+    longest = len(max(heads, key=len))
+    rows = [[*p, *h, *[choice.blank] * (longest - len(h))] for p in prefixes for h in heads]
     ids = torch.tensor(rows)
     encoded = BaseModelOutput(states)
     first = model.module(encoder_outputs=encoded, decoder_input_ids=ids[:1, :1], use_cache=True)
@@ -103,27 +95,38 @@ def log_odds(
     logits = model.module(
         encoder_outputs=encoded, decoder_input_ids=ids[:, 1:], past_key_values=first.past_key_values
     ).logits
-    # Token k of a spelling is predicted where the token before it was read.
-    before = len(prefixes[0]) - 2
-    chances = logits[:, before : before + longest].log_softmax(-1)
-    chances = chances.gather(-1, ids[:, before + 2 :, None])[..., 0]
-    lengths = torch.tensor([len(s) for _ in prefixes for s in two])
-    chances = chances.masked_fill(torch.arange(longest) >= lengths[:, None], 0.0)
-    return chances.sum(-1).view(-1, 2).double().numpy()
+    # A token is predicted where the one before it was read; the first token of all was cut off.
+    log_probs = logits[:, len(prefixes[0]) - 2 :].log_softmax(-1).double()
+    scores = np.zeros((len(prefixes), 2))
+    for i, (j, spelling) in itertools.product(range(len(prefixes)), enumerate(two)):
+        row = log_probs[i * len(heads) + heads.index(tuple(spelling[:-1]))]
+        scores[i, j] = row[range(len(spelling)), spelling].sum()
+    return scores
 
 
-def ctc_log_odds(model, utterance: Utterance, waves: Float[Tensor, "wave sample"]) -> ndarray:
+@torch.no_grad()
+def ctc_log_odds(
+    model, utterance: Utterance, waves: Float[Tensor, "wave sample"]
+) -> Float[ndarray, "wave spelling"]:
     """Return log P(text) under a CTC model, with the right and with the wrong spelling.
 
-    (wave, spelling): the sum over all alignments of the whole sentence with the sound.
+    P is the sum over all alignments of the whole sentence with the sound [graves2006ctc].
     """
+    log_probs = ctc_log_probs(model, waves).transpose(0, 1)  # (frame, wave, label)
     words = [word.strip(".,?!").upper() for word in utterance.text.split()]
     scores = []
     for spelling in spellings(utterance):
         words[utterance.info["target"]] = spelling.upper()
-        labels = model.processor.tokenizer(" ".join(words)).input_ids
-        with torch.no_grad():
-            scores.append(ctc_score(model, labels)(waves).double().numpy())
+        labels = torch.tensor(model.processor.tokenizer(" ".join(words)).input_ids)
+        losses = ctc_loss(
+            log_probs,
+            labels.expand(len(waves), -1),
+            torch.full((len(waves),), len(log_probs)),
+            torch.full((len(waves),), len(labels)),
+            blank=model.module.config.pad_token_id,
+            reduction="none",
+        )
+        scores.append(-losses.double().numpy())
     return np.stack(scores, axis=1)
 
 
@@ -138,87 +141,73 @@ def matched_controls(utterances: Sequence[Utterance]) -> list[int]:
     """Return for each utterance a word before its target that is not its cue, as a control.
 
     The control of one utterance stands as far from its target as the cue of another one does, each
-    used once: over all utterances cues and controls have the same distances. Among all such choices
-    the one whose controls are most nearly as long as the cues, in seconds.
+    used once: over all utterances cues and controls have the same distances, or as nearly the same
+    as the sentences allow. Among such choices, the one whose controls are most nearly as long as
+    the cues, in seconds.
     """
     count = len(utterances)
-    distance = [u.info["target"] - u.info["cue"] for u in utterances]
-    cost = np.full((count, count), 1e6)
-    for i, utterance in enumerate(utterances):
-        for j in range(count):
-            word = utterance.info["target"] - distance[j]
-            if word >= 0 and word != utterance.info["cue"]:
-                spans = utterance.words[word], utterance.words[utterance.info["cue"]]
-                cost[i, j] = abs(spans[0].duration_s - spans[1].duration_s)
-    rows, columns = linear_sum_assignment(cost)
-    if cost[rows, columns].max() >= 1e6:
-        raise ValueError("utterances: no words at the distances of the other utterances' cues")
-    return [u.info["target"] - distance[j] for u, j in zip(utterances, columns, strict=True)]
+    cost, word = np.zeros((count, count)), np.zeros((count, count), int)
+    for (i, utterance), (j, other) in itertools.product(enumerate(utterances), repeat=2):
+        cue, target = utterance.info["cue"], utterance.info["target"]
+        distance = other.info["target"] - other.info["cue"]
+        wanted = utterance.words[cue].duration_s
+        costs = {
+            k: 10.0 * abs(target - k - distance) + abs(utterance.words[k].duration_s - wanted)
+            for k in range(target)
+            if k != cue
+        }
+        if not costs:
+            raise ValueError(f"{utterance.id}: no word before the target but the cue")
+        word[i, j] = min(costs, key=costs.get)
+        cost[i, j] = costs[word[i, j]]
+    return word[linear_sum_assignment(cost)].tolist()
 
 
-def places(model, utterance: Utterance, choice: Choice | None = None) -> Places:
-    """Return where the ambiguous word and all words are: frames, and tokens if there is a `choice`.
+def mean_interval(
+    values: Float[ndarray, "sentence *rest"], *, resamples: int = 2000, seed: int = 0
+) -> tuple[ndarray, ndarray, ndarray]:
+    """Return the mean over sentences and the ends of its 95 % interval, sentences drawn anew."""
+    rng = np.random.default_rng(seed)
+    means = values[rng.integers(len(values), size=(resamples, len(values)))].mean(1)
+    return values.mean(0), *np.quantile(means, [0.025, 0.975], axis=0)
 
-    In the encoder the target is all frames of the ambiguous word; in decoder and cross-attention it
-    is the position that writes the word: the token before it, whose output is the word itself.
+
+def rank_agreement(
+    scores: Sequence,
+    drops: Sequence,
+    *,
+    resamples: int = 500,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Return Spearman's rank correlation over the words of all sentences, and its 95 % interval.
+
+    `scores` and `drops` hold one value for each word of each sentence. Words of one sentence hang
+    together, so the interval draws whole sentences anew.
     """
-    grid = frame_grid(model)
-    speech_count = grid.count(len(utterance.wave))
-    times_s = grid.times_s(speech_count)
-    words, pause, padding = group_frames(
-        [frames_in(times_s, word.start_s, word.end_s) for word in utterance.words],
-        speech_count=speech_count,
-        frame_count=model.module.config.max_source_positions if grid.padded else speech_count,
-    )
-    target = words[utterance.info["target"]]
-    encoder = {"targets": [target], "sources": words, "pause": pause, "padding": padding}
-    if choice is None:
-        return {"encoder": encoder}
-    last = torch.tensor([len(choice.prefix()) - 1])
-    start = torch.arange(len(choice.start))
-    return {
-        "encoder": encoder,
-        "decoder": {"targets": [last], "sources": choice.positions(), "pause": start},
-        "cross": encoder | {"targets": [last]},
-    }
+    rng = np.random.default_rng(seed)
+
+    def correlation(sentences) -> float:
+        ranks = [rankdata(np.concatenate([v[i] for i in sentences])) for v in (scores, drops)]
+        return float(np.corrcoef(*ranks)[0, 1])
+
+    count = len(scores)
+    draws = [correlation(rng.integers(count, size=count)) for _ in range(resamples)]
+    return correlation(range(count)), *map(float, np.quantile(draws, [0.025, 0.975]))
 
 
-def shares(steps: Sequence[AttentionStep], measure: Measure, where: Places) -> dict[str, WordMap]:
-    """Return for each stack the rows of the ambiguous word: (layer, source), one row a layer."""
-    by_stack = {}
-    for stack in where:
-        maps = [word_map(s, measure, **where[stack]) for s in steps if s.stack == stack]
-        parts = [(m.scores, m.pause, m.padding) for m in maps]
-        by_stack[stack] = WordMap(*map(torch.cat, zip(*parts, strict=True)))
-    return by_stack
+def with_french_cues(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Return the sentences that hold a determiner and a noun, with the noun marked as target.
 
-
-def rollout_shares(
-    steps: Sequence[AttentionStep], where: Places
-) -> dict[str, Float[Tensor, "layer source"]]:
-    """Return the same rows after attention rollout, in place of single layers.
-
-    The encoder's is between words, with pauses and padding as two more items; the padding's own row
-    is the mean of every twentieth frame. A cross-attention reads what the encoder has mixed: its
-    row is taken through the rollout of the whole encoder.
+    As in [mohebbiHomophoneDisambiguationReveals2023a] the determiner is the cue, and the noun's
+    other number, with or without a silent s, the other spelling.
     """
-    frames = where["encoder"]
-    items = [*frames["sources"], frames["pause"], frames["padding"]]
-    items = [item for item in items if len(item)]
-    rows = [item if item is not frames["padding"] else item[::20] for item in items]
-    number = next(k for k, item in enumerate(items) if item is frames["targets"][0])
-    encoder = rollout(_maps(steps, "encoder", rows, items))
-    rolled = {"encoder": encoder[:, number, : len(frames["sources"])]}
-    if "decoder" in where:
-        tokens = where["decoder"]
-        each = list(torch.arange(int(tokens["targets"][0]) + 1)[:, None])
-        last = rollout(_maps(steps, "decoder", each, each))[:, -1]
-        rolled["decoder"] = torch.stack([last[:, t].sum(-1) for t in tokens["sources"]], dim=1)
-        cross = torch.cat(_maps(steps, "cross", tokens["targets"], items))
-        rolled["cross"] = (cross @ encoder[-1])[:, : len(frames["sources"])]
-    return {stack: normalise_rows(rows) for stack, rows in rolled.items()}
-
-
-def _maps(steps, stack: str, rows: list[Tensor], items: list[Tensor]) -> list[Tensor]:
-    chosen = [step for step in steps if step.stack == stack]
-    return [word_map(s, raw_attention, targets=rows, sources=items).scores for s in chosen]
+    marked = []
+    for utterance in utterances:
+        words = [word.strip(".,?!").lower() for word in utterance.text.split()]
+        for cue, (word, noun) in enumerate(itertools.pairwise(words)):
+            if word in FRENCH_DETERMINERS and len(noun) > 3 and noun.isalpha():
+                other = noun[:-1] if noun.endswith("s") else noun + "s"
+                info = {"cue": cue, "target": cue + 1, "spelling": noun, "pair": f"{noun}/{other}"}
+                marked.append(replace(utterance, info=info))
+                break
+    return marked

@@ -1,17 +1,19 @@
 """Spelling choices against slow oracles: one token, one prefix, one pairing at a time."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 import transformers
 
 from speech_interp import homophones
-from speech_interp.context_mixing import raw_attention, record_attention, rollout, value_zeroing
 from speech_interp.corpus import Interval, Utterance, load_corpus
 from speech_interp.homophones import Choice
+from speech_interp.targets import ctc_score
 
 CHOICE = Choice(start=[1, 2], words=[[5], [6, 7], [8]], right=[9, 10], wrong=[11], blank=3)
 
@@ -62,13 +64,15 @@ def test_choice_holds_the_words_before_the_target_and_both_spellings():
     assert choice == Choice(start=[1, 2], words=[[7, 4], [5]], right=[4, 6], wrong=[4, 5], blank=3)
 
 
-def test_log_odds_equal_one_plain_pass_for_each_prefix_and_spelling():
-    model = tiny_whisper()
+@pytest.mark.parametrize("wrong", [[11], [11, 4, 5], [9, 5]])
+@pytest.mark.parametrize("right", [[9, 10], [9]])
+def test_log_odds_equal_one_plain_pass_for_each_prefix_and_spelling(right, wrong):
+    model, choice = tiny_whisper(), replace(CHOICE, right=right, wrong=wrong)
     states = torch.randn(1, 100, 24)
     prefixes = [CHOICE.prefix(), CHOICE.prefix(without=[0]), CHOICE.prefix(without=[1])]
     expected = np.zeros((3, 2))
     for (i, prefix), (j, spelling) in itertools.product(
-        enumerate(prefixes), enumerate((CHOICE.right, CHOICE.wrong))
+        enumerate(prefixes), enumerate((right, wrong))
     ):
         written = list(prefix)
         for token in spelling:
@@ -80,25 +84,33 @@ def test_log_odds_equal_one_plain_pass_for_each_prefix_and_spelling():
                 ).logits
             expected[i, j] += logits[0, -1].log_softmax(-1)[token].item()
             written.append(token)
-    actual = homophones.log_odds(model, states, CHOICE, prefixes)
+    actual = homophones.log_odds(model, states, choice, prefixes)
     np.testing.assert_allclose(actual, expected, atol=1e-5)
     assert np.ptp(expected[:, 0]) > 1e-2
 
 
-def test_ctc_log_odds_have_the_sentence_with_either_spelling(monkeypatch):
-    asked = []
-
-    def ctc_score(model, labels):
-        asked.append(labels)
-        return lambda waves: torch.full((len(waves),), float(len(asked)))
-
-    monkeypatch.setattr(homophones, "ctc_score", ctc_score)
-    tokenizer = lambda text: SimpleNamespace(input_ids=text)  # noqa: E731
-    model = SimpleNamespace(processor=SimpleNamespace(tokenizer=tokenizer))
+def test_ctc_log_odds_are_the_scores_of_the_sentence_with_either_spelling():
+    torch.manual_seed(0)
+    config = transformers.Wav2Vec2Config(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16,
+        conv_dim=[8] * 7, num_conv_pos_embeddings=4, num_conv_pos_embedding_groups=2,
+        vocab_size=30, pad_token_id=0,
+    )  # fmt: skip
+    tokenizer = lambda text: SimpleNamespace(  # noqa: E731
+        input_ids=[1 if c == " " else 2 + ord(c) - ord("A") for c in text]
+    )
+    model = SimpleNamespace(
+        module=transformers.Wav2Vec2ForCTC(config).eval(),
+        processor=SimpleNamespace(tokenizer=tokenizer),
+        family="wav2vec2",
+    )
     utterance = spoken(["Da", "b", "ac", "e"], cue=0, target=2, spelling="ac")
-    scores = homophones.ctc_log_odds(model, utterance, torch.zeros(3, 10))
-    assert asked == ["DA B AC E", "DA B AB E"]
-    assert scores.tolist() == [[1, 2]] * 3
+    waves = torch.randn(3, 16_000)
+    scores = homophones.ctc_log_odds(model, utterance, waves)
+    for column, text in zip(scores.T, ("DA B AC E", "DA B AB E"), strict=True):
+        with torch.no_grad():
+            expected = ctc_score(model, tokenizer(text).input_ids)(waves)
+        np.testing.assert_allclose(column, expected, rtol=1e-5)
 
 
 def test_silence_takes_one_word_and_nothing_else():
@@ -128,73 +140,11 @@ def test_controls_have_the_distances_of_the_cues_and_are_as_long_as_can_be():
     assert mismatch(controls) == pytest.approx(min(map(mismatch, allowed)))
 
 
-def test_controls_that_cannot_be_are_refused():
-    with pytest.raises(ValueError, match="no words at the distances"):
-        homophones.matched_controls([spoken(list("abc"), cue=0, target=2)] * 2)
-
-
-def recorded():
-    model = tiny_whisper()
-    utterance = spoken(["da", "b", "ab", "e"], cue=0, target=2)
-    choice = homophones.whisper_choice(model, utterance)
-    torch.manual_seed(1)
-    steps = record_attention(
-        model.module,
-        input_features=torch.randn(1, 8, 200),
-        decoder_input_ids=torch.tensor([choice.prefix()]),
-        use_cache=False,
-    )
-    return steps, homophones.places(model, utterance, choice)
-
-
-def test_places_are_the_frames_of_the_target_and_the_token_that_writes_it():
-    _, where = recorded()
-    frames = where["encoder"]
-    assert [w.tolist()[0] for w in frames["sources"]] == [5, 15, 25, 35]
-    assert frames["targets"][0].tolist() == list(range(25, 35))
-    assert frames["pause"].tolist() == [0, 1, 2, 3, 4, *range(45, 50)]
-    assert frames["padding"].tolist() == list(range(50, 100))
-    assert where["cross"]["sources"] == frames["sources"]
-    assert where["cross"]["targets"] == where["decoder"]["targets"] == [torch.tensor([4])]
-    assert [t.tolist() for t in where["decoder"]["sources"]] == [[2, 3], [4]]
-
-
-def test_shares_are_the_rows_of_the_word_map_of_every_layer():
-    steps, where = recorded()
-    for stack, rows in homophones.shares(steps, value_zeroing, where).items():
-        layers = [step for step in steps if step.stack == stack]
-        assert rows.scores.shape == (len(layers), len(where[stack]["sources"]))
-        torch.testing.assert_close(rows.scores.sum(1), torch.ones(len(layers)))
-        for row, step in zip(rows.scores, layers, strict=True):
-            by_key = value_zeroing(step, groups=where[stack]["sources"])
-            expected = by_key[where[stack]["targets"][0]].mean(0)
-            torch.testing.assert_close(row, expected / expected.sum(), atol=1e-5, rtol=0)
-
-
-def test_rollout_shares_equal_rollout_over_tokens_and_walk_through_the_encoder():
-    steps, where = recorded()
-    rolled = homophones.rollout_shares(steps, where)
-    tokens = rollout([raw_attention(s) for s in steps if s.stack == "decoder"])
-    for layer, row in enumerate(rolled["decoder"]):
-        parts = torch.tensor([tokens[layer, -1, 2:4].sum(), tokens[layer, -1, 4]])
-        torch.testing.assert_close(row, parts / parts.sum())
-    frames = where["encoder"]
-    items = [*frames["sources"], frames["pause"], frames["padding"]]
-    reached = torch.eye(6)
-    for step in (s for s in steps if s.stack == "encoder"):
-        weights = step.weights().mean(0)
-        table = torch.zeros(6, 6)
-        for (i, rows), (j, keys) in itertools.product(enumerate(items), repeat=2):
-            rows = rows[::20] if i == 5 else rows
-            table[i, j] = weights[rows][:, keys].sum(1).mean()
-        reached = (0.5 * table + 0.5 * torch.eye(6)) @ reached
-    last = reached[2, :4] / reached[2, :4].sum()
-    torch.testing.assert_close(rolled["encoder"][-1], last, atol=1e-5, rtol=0)
-    cross = next(s for s in steps if s.stack == "cross").weights().mean(0)[-1]
-    through = torch.stack([cross[keys].sum() for keys in items]) @ reached
-    torch.testing.assert_close(
-        rolled["cross"][0], through[:4] / through[:4].sum(), atol=1e-5, rtol=0
-    )
+def test_controls_stand_as_near_as_can_be_where_no_word_has_the_distance():
+    near = spoken(list("abc"), cue=0, target=2)
+    assert homophones.matched_controls([near] * 2) == [1, 1]
+    with pytest.raises(ValueError, match="no word before the target but the cue"):
+        homophones.matched_controls([spoken(list("abc"), cue=0, target=1)])
 
 
 def test_every_sentence_of_the_corpus_has_its_words_and_two_spellings():
@@ -203,3 +153,34 @@ def test_every_sentence_of_the_corpus_has_its_words_and_two_spellings():
         words = [word.strip(".,?!") for word in utterance.text.split()]
         assert len(words) == len(utterance.words)
         assert words[utterance.info["target"]].lower() == right != wrong
+
+
+def test_interval_of_a_mean_is_nearly_that_of_the_normal_distribution():
+    values = np.random.default_rng(0).normal(size=(400, 3)) + np.arange(3)
+    mean, low, high = homophones.mean_interval(values)
+    np.testing.assert_allclose(mean, values.mean(0))
+    half = 1.96 * values.std(0) / 20
+    np.testing.assert_allclose([mean - low, high - mean], [half, half], rtol=0.1)
+
+
+def test_rank_agreement_is_spearman_over_all_words_with_an_interval_over_sentences():
+    rng = np.random.default_rng(0)
+    drops = [rng.normal(size=n) for n in (2, 5, 3, 6, 4, 5)]
+    scores = [np.exp(d) + rng.normal(scale=0.5, size=len(d)) for d in drops]
+    middle, low, high = homophones.rank_agreement(scores, drops)
+    expected = scipy.stats.spearmanr(np.concatenate(scores), np.concatenate(drops)).statistic
+    assert middle == pytest.approx(expected)
+    assert low < middle < high <= 1
+    assert homophones.rank_agreement(drops, drops) == pytest.approx((1, 1, 1))
+    unrelated = [rng.normal(size=len(d)) for d in drops]
+    _, low, high = homophones.rank_agreement(unrelated, drops)
+    assert low < 0 < high
+
+
+def test_french_nouns_are_found_behind_their_determiner():
+    sentences = ["Il voit les livres.", "Le chat dort.", "Elle dort.", "Il a un os et une pomme."]
+    found = homophones.with_french_cues([Utterance(id="", text=text) for text in sentences])
+    assert [(u.info["cue"], u.info["target"], u.info["pair"]) for u in found] == [
+        (2, 3, "livres/livre"), (0, 1, "chat/chats"), (5, 6, "pomme/pommes")
+    ]  # fmt: skip
+    assert homophones.spellings(found[0]) == ("livres", "livre")
