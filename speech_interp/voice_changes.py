@@ -53,12 +53,16 @@ def add_reverberation(wave: Wave, decay_s: float, *, seed: int = 0) -> Wave:
     return (changed * wave.std() / max(changed.std(), 1e-12)).astype(np.float32)
 
 
-def mean_change(score: Callable[[Tensor], Tensor], wave: Wave, changed: Sequence[ndarray]) -> float:
-    """Return score(wave) minus the mean score of the changed waves; positive: the change hurts."""
+def mean_change(
+    score: Callable[[Tensor], Tensor], wave: Wave, changed: Sequence[ndarray]
+) -> Float[Tensor, "..."]:
+    """Return score(wave) minus the mean score of the changed waves; positive: the change hurts.
+
+    One number, or one for each column of the score.
+    """
     with torch.no_grad():
-        before = float(score(torch.tensor(wave)[None])[0])
-        after = [float(score(torch.tensor(w)[None])[0]) for w in changed]
-    return before - float(np.mean(after))
+        before, *after = (score(torch.tensor(w)[None])[0] for w in (wave, *changed))
+    return before - torch.stack(after).mean(0)
 
 
 def _of_length(wave: ndarray, length: int) -> ndarray:

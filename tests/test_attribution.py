@@ -670,4 +670,8 @@ def test_noise_and_reverberation_are_as_strong_as_asked():
 def test_mean_change_is_before_minus_after():
     wave = tone(440)
     change = voice_changes.mean_change(lambda w: w.abs().mean(1), wave, [0.5 * wave, 0 * wave])
-    assert change == pytest.approx(np.abs(wave).mean() * 0.75, rel=1e-5)
+    assert float(change) == pytest.approx(np.abs(wave).mean() * 0.75, rel=1e-5)
+    both = voice_changes.mean_change(
+        lambda w: torch.stack([w.abs().mean(1), w.amax(1)], dim=1), wave, [0.5 * wave, 0 * wave]
+    )
+    assert both.shape == (2,) and float(both[0]) == pytest.approx(float(change))
