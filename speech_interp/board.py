@@ -31,12 +31,17 @@ class Sample:
 
 @dataclass(frozen=True)
 class Table:
-    """Samples in rows and columns; None leaves a place empty."""
+    """Samples in rows and columns; None leaves a place empty.
+
+    `slant_px`: by how much each row begins further right than the one above, while the last column
+    stays upright, as in the quadrilateral of vowels.
+    """
 
     name: str
     rows: Sequence[str]
     columns: Sequence[str]
     cells: Sequence[Sequence[Sample | None]]
+    slant_px: float = 0
 
 
 def sound_board(tables: Sequence[Table], *, title: str, rate_hz: int = 16_000) -> Player:
@@ -85,24 +90,30 @@ def _checked_wave(sample: Sample) -> Float[np.ndarray, " sample"]:
 def _table(table: Table, spans) -> str:
     names = "".join(f'<th role="columnheader" scope="col">{_text(c)}</th>' for c in table.columns)
     rows = [f'<tr role="row"><td role="gridcell"></td>{names}</tr>']
-    for name, cells in zip(table.rows, table.cells, strict=True):
-        drawn = "".join(_cell(cell, k, spans) for k, cell in enumerate(cells, start=2))
+    last = max(len(table.columns) - 1, 1)
+    for down, (name, cells) in enumerate(zip(table.rows, table.cells, strict=True)):
+        drawn = "".join(
+            _cell(cell, k, spans, table.slant_px * down * (1 - k / last))
+            for k, cell in enumerate(cells)
+        )
         head = f'<th role="rowheader" scope="row">{_text(name)}</th>'
         rows.append(f'<tr role="row">{head}{drawn}</tr>')
+    slanted = " si-slanted" if table.slant_px else ""
     return (
-        f'<table role="grid" class="si-board" aria-label="{_text(table.name)}">'
+        f'<table role="grid" class="si-board{slanted}" aria-label="{_text(table.name)}">'
         f"<caption>{_text(table.name)}</caption><tbody>{''.join(rows)}</tbody></table>"
     )
 
 
-def _cell(sample: Sample | None, column: int, spans) -> str:
+def _cell(sample: Sample | None, column: int, spans, right_px: float) -> str:
     if sample is None:
         return '<td role="gridcell"></td>'
     start_s, end_s = next(spans)
     said = sample.said or f"{sample.shown} {sample.small}".strip()
+    moved = f' style="transform:translateX({right_px:.0f}px)"' if right_px else ""
     small = f"<small>{_text(sample.small)}</small>" if sample.small else ""
     return (
-        f'<td role="gridcell" class="si-key" aria-colindex="{column}" '
+        f'<td role="gridcell" class="si-key" aria-colindex="{column + 2}"{moved} '
         f'data-t="{start_s:.4f} {end_s:.4f}" aria-label="{_text(said)}">'
         f"<span>{_text(sample.shown)}</span>{small}</td>"
     )

@@ -34,7 +34,7 @@ DIPHTHONGS = {"towards [ɪ]": "EY AY OY", "towards [ʊ]": "- AW OW"}
 STARTS = ["from mid front", "from open", "from mid back"]
 CHARTS = {
     "Consonants: how and where": (CONSONANTS, PLACES),
-    "Vowels: how high and how far back the tongue is": (VOWELS, BACKNESS),
+    "Vowels: height and place of the tongue": (VOWELS, BACKNESS),
     "Vowels that move": (DIPHTHONGS, STARTS),
 }
 MARGIN_S = 0.01
@@ -43,8 +43,9 @@ MARGIN_S = 0.01
 def examples(utterances: Sequence[Utterance]) -> dict[str, tuple[Utterance, Interval, Interval]]:
     """For each phone the word that shows it best: utterance, word, phone.
 
-    The shortest word in phones, but at least two; among these the one whose largest share is the
-    phone. Only words said as they mostly are: "the" before a vowel is no example of [i].
+    Words of three phones first, then longer ones, then shorter, which are mostly reduced; among
+    equals the word of which the phone takes the largest share. Only words said as they mostly are:
+    "the" before a vowel is no example of [i].
     """
     usual = pronunciations_of(utterances)
     best: dict[str, tuple] = {}
@@ -56,7 +57,8 @@ def examples(utterances: Sequence[Utterance]) -> dict[str, tuple[Utterance, Inte
             if tuple(p.label for p in inside) != usual[word.label.lower()]:
                 continue
             for phone in inside:
-                rank = (max(len(inside), 2), -phone.duration_s / word.duration_s)
+                size = len(inside) if len(inside) > 2 else 99
+                rank = (size, -phone.duration_s / word.duration_s)
                 if phone.label not in best or rank < best[phone.label][0]:
                     best[phone.label] = (rank, utterance, word, phone)
     return {label: tuple(found) for label, (_, *found) in best.items() if label in PHONES}
@@ -68,7 +70,8 @@ def phone_chart(utterances: Sequence[Utterance], *, title: str) -> Player:
     tables = []
     for name, (rows, columns) in CHARTS.items():
         cells = [[found.get(label) for label in row.split()] for row in rows.values()]
-        tables.append(Table(name, list(rows), columns, cells))
+        slant_px = 12 if rows is VOWELS else 0  # the mouth is shorter at the bottom
+        tables.append(Table(name, list(rows), columns, cells, slant_px))
     return sound_board(tables, title=title, rate_hz=RATE_HZ)
 
 

@@ -40,6 +40,14 @@ def test_rows_columns_and_names_are_read_out():
     assert widths == [4, 4, 4, 2, 2]
 
 
+def test_slanted_rows_begin_further_right_and_end_where_they_did():
+    key = Sample("x", tone(300, 0.05))
+    table = Table("t", ["1", "2", "3"], ["a", "b", "c"], [[key] * 3] * 3, slant_px=10)
+    keys = Page(sound_board([table], title="t").html).all(**{"class": "si-key"})
+    moved = [float((re.findall(r"X\((\d+)px", e[1].get("style", "")) or [0])[0]) for e in keys]
+    assert moved == [0, 0, 0, 10, 5, 0, 20, 10, 0]
+
+
 def test_small_and_from_nowhere_else():
     html = sound_board(two_tables(), title="chart").html
     page = Page(html)

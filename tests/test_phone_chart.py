@@ -31,15 +31,18 @@ def said(words):
     return Utterance(id="u", text="", words=tuple(spans), phones=tuple(phones), audio=wave)
 
 
-def test_the_shortest_word_shows_a_phone_best_then_the_longest_share():
+def test_words_of_three_phones_show_a_phone_best_then_the_longest_share():
     utterance = said([
         [("S", 0.3), ("IY", 0.1), ("T", 0.1)],
         [("S", 0.1), ("IY", 0.3)],
-        [("S", 0.2), ("EY", 0.2)],
+        [("S", 0.2), ("EY", 0.1), ("L", 0.1)],
+        [("S", 0.2), ("OW", 0.3), ("L", 0.1), ("D", 0.1)],
+        [("M", 0.1), ("UW", 0.2)],
     ])  # fmt: skip
     found = examples([utterance])
     assert {label: word.label for label, (_, word, _) in found.items()} == {
-        "S": "w2", "IY": "w1", "T": "w0", "EY": "w2",
+        "S": "w0", "IY": "w0", "T": "w0", "EY": "w2", "L": "w2", "OW": "w3", "D": "w3",
+        "M": "w4", "UW": "w4",
     }  # fmt: skip
 
 
