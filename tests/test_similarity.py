@@ -321,5 +321,7 @@ def test_errors_name_what_came(spaces):
     other.add([spaces[1]])
     with pytest.raises(ValueError, match=r"expected \(2,\)"):
         sums.merge(other)
+    with pytest.raises(ValueError, match=r"have \(1, 1\) units, expected \(2,\)"):
+        sums.add([x[:, :1], x[:, 1:]])
     with pytest.raises(ValueError, match="at least 4 items, got 0"):
         CkaSums().cka()
