@@ -188,7 +188,8 @@ def rank_agreement(
 
     def correlation(sentences) -> float:
         ranks = [rankdata(np.concatenate([v[i] for i in sentences])) for v in (scores, drops)]
-        return float(np.corrcoef(*ranks)[0, 1])
+        constant = min(np.ptp(r) for r in ranks) == 0  # ranks nothing
+        return 0.0 if constant else float(np.corrcoef(*ranks)[0, 1])
 
     count = len(scores)
     draws = [correlation(rng.integers(count, size=count)) for _ in range(resamples)]

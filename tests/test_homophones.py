@@ -175,6 +175,7 @@ def test_rank_agreement_is_spearman_over_all_words_with_an_interval_over_sentenc
     unrelated = [rng.normal(size=len(d)) for d in drops]
     _, low, high = homophones.rank_agreement(unrelated, drops)
     assert low < 0 < high
+    assert homophones.rank_agreement([np.ones(len(d)) for d in drops], drops) == (0, 0, 0)
 
 
 def test_french_nouns_are_found_behind_their_determiner():
