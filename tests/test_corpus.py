@@ -186,6 +186,232 @@ def test_durations_by_class_are_those_of_speech(every):
     assert max(np.quantile(v, 0.99) for p, v in by_label.items() if p != "SIL") < 0.5
 
 
+def f0_by_autocorrelation(wave, lowest_hz=60, highest_hz=400):
+    """F0 in hertz of a piece of voice, by a method that no script of the corpus uses."""
+    power = np.abs(np.fft.rfft(wave * np.hanning(len(wave)), 4 * len(wave))) ** 2
+    correlation = np.fft.irfft(power)
+    envelope = np.fft.irfft(np.abs(np.fft.rfft(np.hanning(len(wave)), 4 * len(wave))) ** 2)
+    lags = np.arange(16000 // highest_hz, 16000 // lowest_hz)
+    ratio = correlation[lags] / envelope[lags] * envelope[0] / correlation[0]
+    first = np.flatnonzero(ratio > 0.9 * ratio.max())[0]  # not twice the period
+    while ratio[first + 1] > ratio[first]:
+        first += 1
+    return 16000 / lags[first], ratio[first]
+
+
+ARTICULATORS = ("tongue_tip", "tongue_body", "tongue_back", "tongue_root", "jaw", "upper_lip",
+                "lower_lip")  # fmt: skip
+
+
+def test_articulation_has_what_it_says(every):
+    utterances = every["articulation"]
+    assert sum(u.duration_s for u in utterances) >= 300
+    assert len({u.speaker for u in utterances}) >= 2
+    names = {f"{part}_{axis}" for part in ARTICULATORS for axis in "xy"}
+    for u in utterances:
+        assert set(u.tracks) == names | {"velum_opening", "f0"}, u.id
+        for name, track in u.tracks.items():
+            assert track.rate_hz == 100
+            assert track.unit == {"velum_opening": "mm²", "f0": "Hz"}.get(name, "mm")
+            assert abs(len(track.values) - 100 * u.duration_s) <= 1.5, (u.id, name)
+            assert np.ptp(track.values) > (0.1 if name == "upper_lip_y" else 1), (u.id, name)
+    texts = {split: {u.text for u in utterances if u.split == split} for split in ("train", "test")}
+    assert texts["train"] and texts["test"] and not texts["train"] & texts["test"]
+
+
+def during(u, name, labels):
+    """The values of a track in the middle thirds of the phones with these labels."""
+    track = u.tracks[name]
+    for p in u.phones:
+        if p.label in labels:
+            third_s = p.duration_s / 3
+            first = round((p.start_s + third_s) * track.rate_hz)
+            last = max(first + 1, round((p.end_s - third_s) * track.rate_hz))
+            yield np.mean(track.values[first:last])
+
+
+def test_articulators_do_what_the_phones_say(every):
+    by_speaker = defaultdict(list)
+    for u in every["articulation"]:
+        by_speaker[u.speaker].append(u)
+
+    def values(utterances, name, labels):
+        return np.array([v for u in utterances for v in during(u, name, labels)])
+
+    for utterances in by_speaker.values():
+
+        def gap(labels, utterances=utterances):
+            upper, lower = (
+                values(utterances, f"{lip}_lip_y", labels) for lip in ("upper", "lower")
+            )
+            return upper - lower
+
+        closed, open_ = gap({"B", "P", "M"}), gap({"AA", "AE", "AH"})
+        assert np.mean(closed < np.quantile(open_, 0.05)) > 0.9
+        velum = "velum_opening"
+        nasal, oral = (values(utterances, velum, s) for s in ({"M", "N", "NG"}, {"S", "T", "K"}))
+        assert np.mean(nasal > 10) > 0.9 and np.mean(oral < 10) > 0.9
+        protruded, spread = (values(utterances, "lower_lip_x", {v}) for v in ("UW", "IY"))
+        assert np.median(protruded) > np.median(spread) + 3
+        high, low = (values(utterances, "tongue_body_y", {v}) for v in ("IY", "AA"))
+        assert np.median(high) > np.median(low) + 3
+        front, back = (values(utterances, "tongue_body_x", {v}) for v in ("IY", "UW"))
+        assert np.median(front) > np.median(back)
+        alveolar, labial = (values(utterances, "tongue_tip_y", s) for s in ({"T", "N"}, {"P", "M"}))
+        assert np.median(alveolar) > np.median(labial) + 3
+
+
+def test_gestures_and_phones_are_simultaneous(every):
+    """The lips are closest in the middle of [b], [p] and [m]; no lag between track and label."""
+    lags_s = []
+    for u in every["articulation"]:
+        gap = u.tracks["upper_lip_y"].values - u.tracks["lower_lip_y"].values
+        for p in u.phones:
+            if p.label in ("B", "P", "M"):
+                middle = round((p.start_s + p.end_s) * 50)
+                first = max(0, middle - 12)
+                near = gap[first : middle + 13]
+                lags_s.append(first / 100 + np.flatnonzero(near < near.min() + 1).mean() / 100
+                              - (p.start_s + p.end_s) / 2)  # fmt: skip
+    assert abs(np.median(lags_s)) < 0.015 and np.quantile(np.abs(lags_s), 0.9) < 0.05
+
+
+def test_f0_track_of_articulation_is_that_of_the_sound(every):
+    errors, voiced = [], []
+    for u in every["articulation"][::5]:
+        wave, track = u.wave, u.tracks["f0"]
+        for p in u.phones:
+            if p.label in ("AA", "AE", "IY", "EY", "AO", "OW") and p.duration_s > 0.07:
+                middle_s = (p.start_s + p.end_s) / 2
+                piece = wave[round((middle_s - 0.03) * 16000) : round((middle_s + 0.03) * 16000)]
+                f0_hz, strength = f0_by_autocorrelation(piece)
+                voiced.append(strength > 0.5)
+                errors.append(abs(f0_hz / track.values[round(middle_s * 100)] - 1))
+    assert np.mean(voiced) > 0.9 and np.mean(np.array(errors) < 0.1) > 0.85
+
+
+def test_tones_differ_in_pitch_only(every):
+    utterances = every["tones"]
+    tones = {u.info["tone"] for u in utterances}
+    assert tones == {"level", "rising", "dipping", "falling"}
+    groups = defaultdict(dict)
+    for u in utterances:
+        groups[u.info["voice"], u.text][u.info["tone"]] = u
+    assert len({voice for voice, _ in groups}) >= 6
+    for group in groups.values():
+        assert set(group) == tones
+        assert len({u.phones for u in group.values()}) == 1, "durations differ between tones"
+    texts = {split: {u.text for u in utterances if u.split == split} for split in ("train", "test")}
+    assert texts["train"] and texts["test"] and not texts["train"] & texts["test"]
+
+
+def contour(f0_hz):
+    """Which tone a contour has, by its ends and its lowest point."""
+    semitones = 12 * np.log2(np.asarray(f0_hz) / f0_hz[0])
+    if np.ptp(semitones) < 2:
+        return "level"
+    if semitones[-1] < -3:
+        return "falling"
+    return "dipping" if semitones.min() < -2 else "rising"
+
+
+def test_f0_of_tones_is_that_of_the_sound(every):
+    errors, named = [], []
+    for u in every["tones"][::3]:
+        wave, track = u.wave, u.tracks["f0"]
+        assert track.rate_hz == 100 and track.unit == "Hz"
+        assert abs(len(track.values) - 100 * u.duration_s) <= 1.5
+        (vowel,) = [p for p in u.phones if p.label in VOWELS]
+        times_s = np.linspace(vowel.start_s + 0.03, vowel.end_s - 0.03, 7)
+        pieces = [wave[round((t - 0.025) * 16000) : round((t + 0.025) * 16000)] for t in times_s]
+        measured = np.array([f0_by_autocorrelation(piece)[0] for piece in pieces])
+        errors.extend(measured / track.values[np.round(times_s * 100).astype(int)] - 1)
+        named.append(contour(track.values[track.values > 0]) == u.info["tone"])
+    assert np.mean(np.abs(errors) < 0.05) > 0.95 and all(named)
+
+
+def resonances_hz(piece, order=18):
+    """Poles of a linear prediction of the piece, as frequencies in hertz (bandwidth < 600)."""
+    piece = np.append(piece[0], piece[1:] - 0.97 * piece[:-1]) * np.hamming(len(piece))
+    correlation = np.correlate(piece, piece, "full")[len(piece) - 1 :][: order + 1]
+    matrix = correlation[np.abs(np.subtract.outer(range(order), range(order)))]
+    filter_ = np.linalg.solve(matrix + 1e-6 * correlation[0] * np.eye(order), correlation[1:])
+    roots = np.roots(np.append(1, -filter_))
+    roots = roots[np.angle(roots) > 0]
+    bandwidth = -np.log(np.abs(roots)) * 16000 / np.pi
+    return np.sort(np.angle(roots[bandwidth < 600]) * 16000 / (2 * np.pi))
+
+
+def continua_of(utterances):
+    groups = defaultdict(list)
+    for u in sorted(utterances, key=lambda u: u.info["step"]):
+        groups[u.info["voice"], u.info["continuum"], u.info["context"]].append(u)
+    return groups
+
+
+def test_continua_are_monotone(every):
+    groups = continua_of(every["continua"])
+    for name, steps in groups.items():
+        assert [u.info["step"] for u in steps] == list(range(11)), name
+        values = np.array([u.info[steps[0].info["parameter"]] for u in steps])
+        change = np.diff(values) * np.sign(values[-1] - values[0])
+        assert change.min() > -10 and abs(values[-1] - values[0]) > 80, (name, values)
+        first, last = steps[0], steps[-1]
+        assert first.phones[first.info["target_phone"]].label == first.info["from"]
+        assert last.phones[last.info["target_phone"]].label == first.info["to"]
+        # Nothing else tells the steps apart: the same durations and words.
+        times = {tuple((p.start_s, p.end_s) for p in u.phones) for u in steps}
+        assert len(times) == 1, name
+
+
+def test_f3_of_the_continua_is_in_the_sound(every):
+    """Half-way between what Praat measures at the ends, the highest of the first three
+    resonances by our own linear prediction falls too."""
+    for (_, continuum, _), steps in continua_of(every["continua"]).items():
+        if continuum != "l-r":
+            continue
+        energy = []
+        for u in (steps[0], steps[5], steps[10]):
+            p = u.phones[u.info["target_phone"]]
+            third_s = p.duration_s / 3
+            piece = u.wave[
+                round((p.start_s + third_s) * 16000) : round((p.end_s - third_s) * 16000)
+            ]
+            near = resonances_hz(piece)
+            energy.append(min(abs(near - u.info["f3_hz"])))
+        assert np.median(energy) < 250
+
+
+def test_contexts_of_the_continua_cover_every_case(every):
+    for continuum in ("l-r", "ih-eh"):
+        legal = {
+            u.info["context"]: tuple(u.info["legal"])
+            for u in every["continua"]
+            if u.info["continuum"] == continuum
+        }
+        ends = {
+            (u.info["from"], u.info["to"])
+            for u in every["continua"]
+            if u.info["continuum"] == continuum
+        }
+        ((left, right),) = ends
+        assert sorted(legal.values()) == sorted([(left, right), (left,), (right,), ()])
+
+
+def test_core_of_the_consonant_continuum_is_the_same_in_all_contexts(every):
+    """What differs between contexts is what comes before, not the morphed sound itself."""
+    groups = continua_of(every["continua"])
+    alone = {voice: s for (voice, c, context), s in groups.items() if (c, context) == ("l-r", "")}
+    for (voice, continuum, _), steps in groups.items():
+        if continuum == "l-r":
+            for u, core in zip(steps, alone[voice], strict=True):
+                assert u.info["f3_hz"] == core.info["f3_hz"]
+                durations = [
+                    [p.duration_s for p in x.phones[x.info["target_phone"] : -1]] for x in (u, core)
+                ]
+                assert np.allclose(*durations, atol=2e-4)
+
+
 def test_size_on_disk():
     sizes = {path.name: path.stat().st_size for path in DATA.glob("*.parquet")}
     assert sum(sizes.values()) <= 24e6 and max(sizes.values()) < 5e6, sizes

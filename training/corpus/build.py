@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from training.corpus import articulation, items, pack
+from training.corpus import articulation, continua, items, pack, tones
 from training.corpus.voices import speak_all
 
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,11 @@ SHARD_BYTES = 4_500_000
 #: Raise when a change in how voices are driven makes what is cached stale.
 VERSION = 1
 #: Subsets that no voice of `voices` speaks as it is.
-OTHER_WAYS = {"articulation": articulation.rows}
+OTHER_WAYS = {
+    "articulation": articulation.rows,
+    "continua": continua.rows,
+    "tones": tones.rows,
+}
 
 
 def spoken(todo, batch=20):
