@@ -126,6 +126,7 @@ def bars(scores: dict) -> str:
     lines = [
         _bar("phones, above MFCC with context", best - plain["phones"], 0.10),
         _bar("phones, above the random twin", best - max(twin["phones"]), 0.15),
+        _bar("speakers, fall from the best layer to the last", max(speakers) - speakers[-1], 0.0),
         _bar("speakers, fall from layer 0 to the last", speakers[0] - speakers[-1], 0.0),
         _bar("ABX error, below MFCC", plain["abx_error"] - min(trained["abx_error"]), 0.0),
     ]
