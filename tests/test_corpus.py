@@ -1,6 +1,7 @@
 """The corpus is what its card says: whole, exactly timed, balanced, level, reproducible."""
 
 import hashlib
+import itertools
 import os
 import re
 import subprocess
@@ -172,6 +173,41 @@ def test_alignment_against_the_sound(every):
     cut = np.sqrt(np.median(hiss) * np.median(voice))
     assert np.mean(np.array(hiss) > cut) > 0.95 and np.mean(np.array(voice) < cut) > 0.95
     assert np.median(pause) < 0.01 * np.median(loud)
+
+
+def hiss(wave, time_s):
+    """Energy above 3.5 kHz over that below 2 kHz in 12 ms around a time, in dB."""
+    middle = round(time_s * 16000)
+    piece = wave[max(0, middle - 96) : middle + 96]
+    power = np.abs(np.fft.rfft(piece * np.hanning(len(piece)), 512)) ** 2
+    return 10 * np.log10((power[112:].sum() + 1e-9) / (power[3:64].sum() + 1e-9))
+
+
+def hiss_begins_or_ends_s(u, before, after):
+    """Where the hiss crosses half its change between the middles of two phones."""
+    middles_s = [(p.start_s + p.end_s) / 2 for p in (before, after)]
+    times_s = np.arange(*middles_s, 0.004)
+    values = np.array([hiss(u.wave, t) for t in times_s])
+    rising = values[-1] > values[0]
+    above = (values > (values[0] + values[-1]) / 2) == rising
+    # The crossing that splits the span best: before it no hiss (or hiss), after it the other.
+    agree = np.cumsum(~above) + (np.cumsum(above[::-1])[::-1])
+    return times_s[agree.argmax()]
+
+
+@pytest.mark.parametrize("subset", ["sentences", "articulation"])
+def test_boundaries_are_where_the_sound_changes(every, subset):
+    """Between a vowel and [s] the hiss begins or ends at the label, least exactly in joe."""
+    deviations_ms = defaultdict(list)
+    for u in every[subset][:: 12 if subset == "sentences" else 5]:
+        for before, after in itertools.pairwise(u.phones):
+            labels = {before.label, after.label}
+            if labels & {"S", "SH"} and labels & VOWELS:
+                found_s = hiss_begins_or_ends_s(u, before, after)
+                deviations_ms[u.info["voice"]].append(1000 * (found_s - after.start_s))
+    for voice, values in deviations_ms.items():
+        assert abs(np.median(values)) < 20, (voice, np.median(values))
+        assert np.mean(np.abs(values) < 50) > (0.8 if voice == "joe-piper" else 0.95), voice
 
 
 def test_durations_by_class_are_those_of_speech(every):
