@@ -118,7 +118,11 @@ def ipa(label: str) -> str:
 
 
 def load_corpus(subset: str = "sentences") -> list[Utterance]:
-    """The utterances of one subset, in a fixed order. Raises `CorpusError`."""
+    """The utterances of one subset, in a fixed order. Raises `CorpusError`.
+
+    "articulation" has tracks of tongue, jaw, lips, velum and F0; "tones" of F0. What `info` holds
+    in each subset stands in the card.
+    """
     if subset not in SUBSETS:
         raise CorpusError(f"subset is {subset!r}, expected one of {SUBSETS}")
     folder = files("speech_interp") / "data" / "corpus"

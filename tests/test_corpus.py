@@ -448,6 +448,16 @@ def test_core_of_the_consonant_continuum_is_the_same_in_all_contexts(every):
                 assert np.allclose(*durations, atol=2e-4)
 
 
+def test_enough_homophones_are_spelled_right(every):
+    """Of at least 40 pairs Whisper wrote each spelling at least once where it belongs."""
+    spelled = defaultdict(set)
+    for u in every["homophones"]:
+        assert isinstance(u.info["whisper_right"], bool), u.id
+        if u.info["whisper_right"]:
+            spelled[u.info["pair"]].add(u.info["spelling"])
+    assert sum(len(s) == 2 for s in spelled.values()) >= 40
+
+
 def test_size_on_disk():
     sizes = {path.name: path.stat().st_size for path in DATA.glob("*.parquet")}
     assert sum(sizes.values()) <= 24e6 and max(sizes.values()) < 5e6, sizes

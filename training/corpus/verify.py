@@ -183,12 +183,19 @@ def by_voice():
             "utterances": len(group),
             "word_error_rate": round(error_rate(group, written), 3),
             "words_timed": len(off_s),
-            "starts_within_100_ms": round(float(np.mean(np.abs(off_s[:, 0]) < 0.1)), 3),
-            "ends_within_100_ms": round(float(np.mean(np.abs(off_s[:, 1]) < 0.1)), 3),
+            "starts_within_100_ms": share_within(off_s[:, 0]),
+            "ends_within_100_ms": share_within(off_s[:, 1]),
+            "starts_within_100_ms_without_delay": share_within(
+                off_s[:, 0] - np.median(off_s[:, 0])
+            ),
             "median_start_deviation_ms": round(float(1000 * np.median(off_s[:, 0]))),
             "median_end_deviation_ms": round(float(1000 * np.median(off_s[:, 1]))),
         }
     return report
+
+
+def share_within(off_s, most_s=0.1):
+    return round(float(np.mean(np.abs(off_s) < most_s)), 3)
 
 
 def homophones():
