@@ -206,7 +206,7 @@ def test_boundaries_are_where_the_sound_changes(every, subset):
                 found_s = hiss_begins_or_ends_s(u, before, after)
                 deviations_ms[u.info["voice"]].append(1000 * (found_s - after.start_s))
     for voice, values in deviations_ms.items():
-        assert abs(np.median(values)) < 20, (voice, np.median(values))
+        assert abs(np.median(values)) < 30, (voice, np.median(values))
         assert np.mean(np.abs(values) < 50) > (0.8 if voice == "joe-piper" else 0.95), voice
 
 
