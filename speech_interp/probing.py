@@ -25,7 +25,7 @@ States = Float[ndarray, "layer item unit"] | Float[torch.Tensor, "layer item uni
 Labels = Sequence | Shaped[ndarray, " _item"]
 Fold = tuple[Int[ndarray, " _train"], Int[ndarray, " _test"]]
 
-# On phones of the tutorial corpus this penalty lets the fit settle within some 40 steps; the tighter
+# On phones of the tutorial corpus this penalty lets the fit settle within some 40 steps; the
 # tolerance that scikit-learn sets, 1e-4, doubles them and moves no accuracy by more than 0.002.
 PENALTY, TOLERANCE = 0.03, 1e-3
 # Online coding: the share of the items after which the probe is fitted anew [voita2020mdl].

@@ -24,7 +24,7 @@ from training.pretraining.wav2vec2 import negatives
 NAMES = sorted(STAND_INS.values())
 LETTERS = "<pad> <s> </s> <unk> | E T A O N I H S R D L U M W C F G Y P B V K ' X J Q Z".split()
 #: The most characters wrong on voices of the kind heard in training; the card has the exact rate.
-CTC_BAR = 0.35
+CTC_BAR = 0.28
 
 shipped = pytest.mark.skipif(
     not all((DATA / name / "README.md").exists() for name in NAMES),
