@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from speech_interp.alignment import best_path, ctc_chain
 from speech_interp.hidden_states import encoder_layers, encoder_of, model_inputs
 
 Score = Callable[[Float[Tensor, "batch sample"]], Float[Tensor, " batch"]]
@@ -177,29 +178,11 @@ def ctc_align(
 ) -> Int[Tensor, " frame"]:
     """Return for each frame which of `labels` the best path writes there: its place, or -1.
 
-    Viterbi over labels with optional blanks between them. Raises ValueError if the frames are too
-    few for the labels.
+    Raises `AlignmentError`, a ValueError, if the frames are too few for the labels.
     """
-    states = [blank, *(s for label in labels for s in (label, blank))]
-    may_skip = [k >= 2 and s != blank and s != states[k - 2] for k, s in enumerate(states)]
-    emitted = log_probs[:, states].detach().double()
-    best = torch.full((len(states),), -torch.inf, dtype=torch.double)
-    best[:2] = emitted[0, :2]
-    steps = []
-    for frame in emitted[1:]:
-        one = nn.functional.pad(best, (1, 0), value=-torch.inf)[:-1]
-        two = nn.functional.pad(best, (2, 0), value=-torch.inf)[:-2]
-        two = torch.where(torch.tensor(may_skip), two, -torch.inf)
-        best, step = torch.stack([best, one, two]).max(0)
-        best = best + frame
-        steps.append(step)
-    state = max(range(max(0, len(states) - 2), len(states)), key=lambda k: float(best[k]))
-    if best[state] == -torch.inf:
-        raise ValueError(f"labels: {len(labels)} do not fit into {len(log_probs)} frames")
-    path = [state]
-    for step in reversed(steps):
-        path.append(path[-1] - int(step[path[-1]]))
-    return torch.tensor([(s - 1) // 2 if s % 2 else -1 for s in reversed(path)])
+    chain = ctc_chain(labels, range(len(labels)), gap=blank)
+    path, _ = best_path(log_probs.detach().double().numpy(), chain)
+    return torch.from_numpy(chain.owners[path])
 
 
 # Output heads on the states of one layer
