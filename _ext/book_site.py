@@ -6,6 +6,7 @@ from pathlib import Path
 
 import nbformat
 from docutils import nodes
+from PIL import Image
 
 VENDOR = Path(__file__).parent / "vendor"
 
@@ -29,6 +30,21 @@ def icons_from_the_font(app, error):
     script = Path(app.outdir) / "_static" / "scripts" / "fontawesome.js"
     if error is None and script.exists():
         script.write_text("// The icons of this site come from the font.\n", encoding="utf-8")
+
+
+def pictures_of_256_colours(app, error):
+    """Figures are flat colours and a few maps: with a palette they weigh a third."""
+    if error is not None or app.builder.format != "html":
+        return
+    for path in (Path(app.outdir) / "_images").glob("*.png"):
+        with Image.open(path) as picture:
+            if picture.mode == "P":
+                continue
+            paper = Image.new("RGBA", picture.size, "white")
+            opaque = Image.alpha_composite(paper, picture.convert("RGBA")).convert("RGB")
+        unfinished = path.with_suffix(".part")
+        opaque.quantize(256, dither=Image.Dither.NONE).save(unfinished, "PNG", optimize=True)
+        unfinished.replace(path)
 
 
 def set_drawings_into_the_page(app, doctree, docname):
@@ -138,6 +154,7 @@ def setup(app):
     app.connect("config-inited", leave_out_thebe)
     app.connect("builder-inited", add_vendored_files)
     app.connect("build-finished", icons_from_the_font)
+    app.connect("build-finished", pictures_of_256_colours)
     app.connect("doctree-resolved", set_drawings_into_the_page)
     app.connect("html-page-context", add_link_preview)
     app.connect("html-page-context", load_formulas_where_needed, priority=900)
