@@ -61,6 +61,9 @@ def environment():
         install = [PYTHON, "-m", "pip", "install", "-c", constraints, ROOT]
         subprocess.run(install, check=True)
         mark.touch()
+    else:  # the package may have changed since
+        package = [PYTHON, "-m", "pip", "install", "-q", "--no-deps", "--force-reinstall", ROOT]
+        subprocess.run(package, check=True)
     imitation = FOLDER / "imitation"
     (imitation / "google" / "colab").mkdir(parents=True, exist_ok=True)
     (imitation / "google" / "colab" / "__init__.py").write_text("")
