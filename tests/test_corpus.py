@@ -148,6 +148,15 @@ def test_splits_share_no_sentence(every):
     assert texts["train"] and texts["test"] and not texts["train"] & texts["test"]
 
 
+def test_keywords_are_split_by_speaker_with_both_sexes_on_both_sides(every):
+    speakers, sexes = defaultdict(set), defaultdict(set)
+    for u in every["keywords"]:
+        speakers[u.split].add(u.speaker)
+        sexes[u.split].add(u.sex)
+    assert set(speakers) == {"train", "test"} and not speakers["train"] & speakers["test"]
+    assert sexes["train"] == sexes["test"] == {"f", "m"}
+
+
 def spectral_centroid(piece):
     power = np.abs(np.fft.rfft(piece * np.hanning(len(piece)))) ** 2
     return np.sum(power * np.fft.rfftfreq(len(piece), 1 / 16000)) / np.sum(power)

@@ -121,8 +121,9 @@ ALL_READINGS = {
 HOMOPHONE_VOICES = ("joe-piper", "slt-flite")
 KEYWORDS = ("yes", "no", "up", "down", "left", "right", "stop", "go", "music", "seven")
 RENDITIONS = tuple((ending, rate) for ending in ".?" for rate in (0.85, 1.0, 1.2))
-#: Speakers, not voices, are split: kal and slt each speak through two synthesisers.
-TEST_SPEAKERS = ("rms", "slt", "espeak-f")
+#: Speakers, not voices, are split: kal and slt each speak through two synthesisers. Both sides have
+#: both sexes; of the two women one is on each side. Formant synthesis is in the test only.
+TEST_SPEAKERS = ("rms", "espeak-m", "espeak-f")
 
 
 def keywords():
