@@ -27,6 +27,14 @@ MODES = {  # theme, width, height
     "phone": ("light", 390, 844),
 }
 AUDIO = re.compile(rb"data:audio/[^\"']*")
+# Notes what every player plays, however short it is: a look from outside may come too late.
+RECORD_PLAYED = """
+window.played = [];
+new MutationObserver((changes) => {
+  for (const {target} of changes)
+    if (target.dataset.playing) window.played.push(target.dataset.playing);
+}).observe(document, {subtree: true, attributes: true, attributeFilter: ['data-playing']});
+"""
 REPORT = {}  # (page, mode) -> what was measured
 
 
@@ -82,6 +90,7 @@ class Visit:
             has_touch=mode == "phone",
         )
         self.context.add_init_script("localStorage.setItem('mode', 'auto')")
+        self.context.add_init_script(RECORD_PLAYED)
         self.page = self.context.new_page()
         self.page.on("console", self.note)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
@@ -96,6 +105,12 @@ class Visit:
         if self.page.locator(".math").count():
             self.page.wait_for_selector("html[data-formulas=rendered]", state="attached")
         self.page.wait_for_load_state("networkidle")
+
+    def played(self, count):
+        """The span (s) that was played as number `count`, once it is."""
+        self.page.wait_for_function(f"window.played.length >= {count}")
+        span = self.page.evaluate("window.played")[count - 1]
+        return [float(t) for t in span.split()]
 
     def note(self, message):
         if message.type in ("error", "warning"):
