@@ -63,9 +63,10 @@ class Phase:
 
 @dataclass(frozen=True)
 class Data:
-    """The synthetic speech: `shards` files of `utterances` each."""
+    """The synthetic speech: files of `utterances` each; the neural ones only train CTC."""
 
     shards: int = 160
+    neural_shards: int = 20
     utterances: int = 120
     seed: int = 20
 
@@ -110,7 +111,7 @@ class Wav2vec2:
 class Ctc:
     """Fine-tuning on letters, the front end frozen as in the original."""
 
-    phase: Phase = Phase(steps=4800, batch_s=32, learning_rate=1.5e-3, warmup_steps=100)
+    phase: Phase = Phase(steps=16000, batch_s=32, learning_rate=1.5e-3, warmup_steps=100)
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
 """Makes the synthetic speech: hours of it, in shards, outside git.
 
-    python -m training.pretraining.speech --runs FOLDER [--workers 2]
+    python -m training.pretraining.speech --runs FOLDER [--workers 2] [--neural]
 
 A shard is `NNNN.npy` (all its samples, int16) beside `NNNN.json` (one record an utterance). Each
-is drawn from its own number, so that any of them can be made anew, in any order.
+is drawn from its own number, so that any of them can be made anew, in any order. With `--neural`
+it makes the shards of Kokoro, which needs training/corpus/requirements.txt.
 """
 
 import argparse
@@ -20,6 +21,7 @@ import soundfile
 from scipy.signal import resample_poly
 from tqdm import tqdm
 
+from training.pretraining import kokoro
 from training.pretraining.config import RATE_HZ, Data
 from training.pretraining.text import letters, sentence, verses
 
@@ -67,9 +69,32 @@ def speakers() -> list[dict]:
     return found
 
 
+def neural_speakers() -> list[dict]:
+    """Mixtures of Kokoro's five styles, each with a vocal-tract warp of its own."""
+    rng = random.Random(11)
+    found = []
+    for i in range(60):
+        weights = [rng.gammavariate(0.4, 1.0) for _ in kokoro.STYLES]
+        found.append(
+            {
+                "id": f"kokoro-{i:02d}",
+                "tool": "kokoro",
+                "weights": [weight / sum(weights) for weight in weights],
+                "warp": rng.uniform(0.86, 1.12),
+                "speed": rng.uniform(0.95, 1.3),
+                "share": 1.0,
+            }
+        )
+    return found
+
+
 def say(text: str, speaker: dict, rng: random.Random) -> tuple[np.ndarray, list]:
     """The wave (float32, 16 kHz) and, where the tool tells, its phones [label, end_s]."""
     warp = speaker["warp"] * rng.uniform(0.985, 1.015)
+    if speaker["tool"] == "kokoro":
+        speed = speaker["speed"] * rng.uniform(0.9, 1.1) / warp
+        wave = kokoro.speak(text, speaker["weights"], speed)
+        return _at_rate(wave, kokoro.RATE_HZ, warp), []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "speech.wav")
         if speaker["tool"] == "flite":
@@ -95,8 +120,12 @@ def say(text: str, speaker: dict, rng: random.Random) -> tuple[np.ndarray, list]
             subprocess.run([*command, "-w", str(path), text], capture_output=True, check=True)
             phones = []
         wave, rate_hz = soundfile.read(path, dtype="float32")
+    return _at_rate(wave, rate_hz, warp), phones
+
+
+def _at_rate(wave, rate_hz, warp):
     down = round(1000 * warp * rate_hz / RATE_HZ)
-    return resample_poly(wave, 1000, down).astype(np.float32), phones
+    return resample_poly(wave, 1000, down).astype(np.float32)
 
 
 def make_shard(job: tuple[Path, int, Data]) -> int:
@@ -106,7 +135,7 @@ def make_shard(job: tuple[Path, int, Data]) -> int:
     if path.exists():
         return number
     rng = random.Random(f"{data.seed}/{number}")
-    voices = speakers()
+    voices = speakers() if number < data.shards else neural_speakers()
     shares = [speaker["share"] for speaker in voices]
     waves, records, start = [], [], 0
     for _ in range(data.utterances):
@@ -152,11 +181,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--shards", type=int, default=Data().shards)
+    parser.add_argument("--neural", action="store_true", help="the shards of Kokoro")
     options = parser.parse_args()
     folder = options.runs / "speech"
     folder.mkdir(parents=True, exist_ok=True)
-    jobs = [(folder, number, Data()) for number in range(options.shards)]
+    data = Data()
+    numbers = range(data.shards + data.neural_shards)
+    numbers = numbers[data.shards :] if options.neural else numbers[: data.shards]
+    jobs = [(folder, number, data) for number in numbers]
     with multiprocessing.Pool(options.workers) as pool:
         for _ in tqdm(pool.imap(make_shard, jobs), total=len(jobs), unit="shard"):
             pass
