@@ -174,6 +174,7 @@ def speak(text, name, *, rate=1.0, pitch=None):
     core.feat_set_float(voice.contents.features, b"duration_stretch", 1.0 / rate)
     if pitch is not None:
         core.feat_set_float(voice.contents.features, b"int_f0_target_mean", float(pitch))
+    ctypes.CDLL(None).srand(1)  # statistical voices excite with noise from the C library
     utterance = core.flite_synth_text(text.encode(), voice)
     try:
         wave = core.utt_wave(utterance).contents
