@@ -143,13 +143,23 @@ def _model_info(name: str, revision: str | None = None) -> Any:
     )
 
 
-def _ask(question: Callable[[], Any]) -> Any:
+def find_dataset(name: str) -> None:
+    """Returns where the Hub has the dataset; raises Unavailable in a few seconds where not."""
+    from huggingface_hub import HfApi
+
+    if _offline():
+        raise Unavailable("HF_HUB_OFFLINE is set")
+    api = HfApi(endpoint=hub_endpoint())
+    _ask(lambda: api.dataset_info(name, timeout=ANSWER_WITHIN_S), about="dataset")
+
+
+def _ask(question: Callable[[], Any], *, about: str = "model") -> Any:
     """The Hub's answer; Unavailable if it says no, or nothing: that is remembered."""
     endpoint = hub_endpoint()
     if endpoint in _out_of_reach:
         raise Unavailable(_out_of_reach[endpoint])
     try:
-        return _in_time(question, limit_s=ANSWER_WITHIN_S)
+        return in_time(question, limit_s=ANSWER_WITHIN_S)
     except Exception as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
         if status is None:
@@ -158,12 +168,12 @@ def _ask(question: Callable[[], Any]) -> Any:
                 cause = f"no answer within {ANSWER_WITHIN_S} s"
             _out_of_reach[endpoint] = f"{endpoint} cannot be reached ({cause})"
             raise Unavailable(_out_of_reach[endpoint]) from error
-        raise Unavailable(_refusal(status)) from error
+        raise Unavailable(_refusal(status, about)) from error
 
 
-def _refusal(status: int) -> str:
+def _refusal(status: int, about: str = "model") -> str:
     if status in (401, 403, 404):
-        return f"{hub_endpoint()} has no such model, or not for us (status {status})"
+        return f"{hub_endpoint()} has no such {about}, or not for us (status {status})"
     return f"{hub_endpoint()} answered with an error (status {status})"
 
 
@@ -189,7 +199,7 @@ def _download(name: str, file: str, revision: str, cache: Path) -> Path:
             return super().update(n)
 
     try:
-        path = _in_time(
+        path = in_time(
             lambda: hf_hub_download(
                 name,
                 file,
@@ -214,9 +224,7 @@ def _download(name: str, file: str, revision: str, cache: Path) -> Path:
     return Path(path)
 
 
-def _in_time(
-    call: Callable[[], Any], *, limit_s: float, moved_at: list[float] | None = None
-) -> Any:
+def in_time(call: Callable[[], Any], *, limit_s: float, moved_at: list[float] | None = None) -> Any:
     """The result of `call`; TimeoutError if it shows no sign of life for `limit_s` seconds.
 
     Time limits of a network library do not cover all of it (name look-up, retries), so `call` runs

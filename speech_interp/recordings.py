@@ -72,22 +72,12 @@ def from_hub(
     """
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # progress bars
-            _ask_for(name)
-            rows = hub._in_time(lambda: _first_rows(name, config, split, count), limit_s=within_s)
+            hub.find_dataset(name)
+            rows = hub.in_time(lambda: _first_rows(name, config, split, count), limit_s=within_s)
     except Exception as error:
         reason = str(error).strip().split("\n")[0].split(" (")[0].rstrip(".")
         raise CorpusError(f"{name} was not loaded from the Hub: {reason}") from error
     return from_dataset(rows, **columns)
-
-
-def _ask_for(name: str) -> None:
-    """Quickly fails where the Hub is out of reach or does not have `name`."""
-    from huggingface_hub import HfApi
-
-    if hub._offline():
-        raise hub.Unavailable("HF_HUB_OFFLINE is set")
-    api = HfApi(endpoint=hub.hub_endpoint())
-    hub._ask(lambda: api.dataset_info(name, timeout=hub.ANSWER_WITHIN_S))
 
 
 def _first_rows(name: str, config: str | None, split: str, count: int) -> list[dict]:

@@ -88,6 +88,12 @@ def test_unknown_name_is_a_404(server):
         hub.hub_checkpoint("tests/unknown")
 
 
+def test_unknown_dataset_is_a_404_of_a_dataset(server):
+    with pytest.raises(Unavailable, match="no such dataset"):
+        hub.find_dataset("tests/unknown")
+    assert any("/api/datasets/tests/unknown" in request for request in server.requests)
+
+
 def test_error_while_downloading_is_one_sentence(server):
     server.faults.append(Fault(WEIGHTS, "500"))
     with pytest.raises(Unavailable, match=r"model\.safetensors: .*status 500"):
@@ -226,6 +232,6 @@ def test_two_processes_at_once(server, folder, tmp_path):
 def test_hanging_call_is_left_behind():
     release = threading.Event()
     with pytest.raises(TimeoutError):
-        hub._in_time(lambda: release.wait(20), limit_s=0.1)
+        hub.in_time(lambda: release.wait(20), limit_s=0.1)
     release.set()
-    assert hub._in_time(lambda: 5, limit_s=1) == 5
+    assert hub.in_time(lambda: 5, limit_s=1) == 5

@@ -107,7 +107,7 @@ def test_the_first_rows_from_the_hub(monkeypatch):
         asked.append((name, config))
         return load("parquet", data_files=str(SENTENCES), split="train", streaming=True)
 
-    monkeypatch.setattr(recordings, "_ask_for", lambda name: None)
+    monkeypatch.setattr(hub, "find_dataset", lambda name: None)
     monkeypatch.setattr(datasets, "load_dataset", load_dataset)
     found = from_hub("some/speech", "clean", split="test", count=3)
     assert asked == [("some/speech", "clean")]
@@ -133,7 +133,7 @@ def test_no_hub_is_one_sentence_and_no_wait(monkeypatch):
 
 
 def test_a_hub_that_hangs_is_left_behind(monkeypatch, capfd):
-    monkeypatch.setattr(recordings, "_ask_for", lambda name: None)
+    monkeypatch.setattr(hub, "find_dataset", lambda name: None)
     monkeypatch.setattr(recordings, "_first_rows", lambda *_: time.sleep(5))
     started = time.monotonic()
     with pytest.raises(CorpusError, match=r"nothing for 0\.2 s"):

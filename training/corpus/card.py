@@ -95,9 +95,9 @@ def whisper_tables() -> list[str]:
         kept = pairs_kept([u for u in known if right[u.id]])
         lines += [
             "",
-            "`whisper_right` in `info` says which. A pair is kept where both spellings are right at "
-            f"least once: {len(kept)} pairs in some voice. Sentences that Whisper got wrong were "
-            "reworded until enough pairs were kept, so these shares say what there is to work "
+            "`whisper_right` in `info` says which. A pair is kept where both spellings are right "
+            f"at least once: {len(kept)} pairs in some voice. Sentences that Whisper got wrong "
+            "were reworded until enough pairs were kept, so these shares say what there is to work "
             "with, not how well Whisper tells homophones apart.",
         ]
     return lines
