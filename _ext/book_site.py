@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 from docutils import nodes
 from PIL import Image
+from sphinx import addnodes
 
 VENDOR = Path(__file__).parent / "vendor"
 
@@ -47,22 +48,65 @@ def pictures_of_256_colours(app, error):
         unfinished.replace(path)
 
 
+def inline_drawing(path, label):
+    """A drawing as part of the page; where it has a tall form, that one serves on a phone."""
+    svg = path.read_text(encoding="utf-8")
+    width = int(re.search(r'viewBox="0 0 (\d+)', svg)[1])
+    svg = re.sub(r"<title>.*?</desc>\n", "", svg, flags=re.DOTALL)
+    svg = svg.replace('role="img"', f'role="img" aria-label="{label}"', 1)
+    tall = path.with_name(f"{path.stem}_tall.svg")
+    if tall.exists():
+        forms = {"wide": svg, "tall": inline_drawing(tall, label)}
+        return "".join(f'<div class="drawing-{name}">{form}</div>' for name, form in forms.items())
+    if width > 600:  # on a phone such a drawing scrolls sideways
+        frame = '<div class="drawing-frame" tabindex="0" role="group" aria-label="Drawing">'
+        svg = f"{frame}{svg}</div>"
+    return svg
+
+
 def set_drawings_into_the_page(app, doctree, docname):
     """Our svg files become part of the page, so that their text takes the colours of the theme."""
     if app.builder.format != "html":
         return
     for image in list(doctree.findall(nodes.image)):
-        if not re.fullmatch(r"images/\w+\.svg", image["uri"]):
+        if re.fullmatch(r"images/\w+\.svg", image["uri"]):
+            label = nodes.Text(image.get("alt", "")).astext().replace('"', "&quot;")
+            html = inline_drawing(Path(app.srcdir) / image["uri"], label)
+            image.replace_self(nodes.raw("", html, format="html"))
+
+
+def name_cells_by_their_column(app, doctree, docname):
+    """On a phone a table of three columns of text is shown row by row, each cell under its name."""
+    for table in doctree.findall(nodes.table):
+        head = [entry.astext() for entry in table.next_node(nodes.thead).findall(nodes.entry)]
+        cells = [list(row.findall(nodes.entry)) for row in table.next_node(nodes.tbody)]
+        longest = max(len(cell.astext()) for row in cells for cell in row)
+        if len(head) < 3 or longest < 24:
             continue
-        svg = (Path(app.srcdir) / image["uri"]).read_text(encoding="utf-8")
-        width = int(re.search(r'viewBox="0 0 (\d+)', svg)[1])
-        label = nodes.Text(image.get("alt", "")).astext().replace('"', "&quot;")
-        svg = re.sub(r"<title>.*?</desc>\n", "", svg, flags=re.DOTALL)
-        svg = svg.replace('role="img"', f'role="img" aria-label="{label}"', 1)
-        if width > 600:  # on a phone such a drawing scrolls sideways
-            frame = '<div class="drawing-frame" tabindex="0" role="group" aria-label="Drawing">'
-            svg = f"{frame}{svg}</div>"
-        image.replace_self(nodes.raw("", svg, format="html"))
+        table["classes"].append("row-by-row")
+        for row in cells:
+            for name, cell in zip(head[1:], row[1:], strict=False):
+                if cell.astext().strip():
+                    cell.insert(0, nodes.paragraph("", name, classes=["column-name"]))
+
+
+def keep_columns_of_printed_tables(app, doctree, docname):
+    """Printed lines are wrapped, unless they make a table, which would fall apart."""
+    for block in doctree.findall(nodes.literal_block):
+        rows = [line for line in block.astext().splitlines() if re.search(r"\S {2,}\S", line)]
+        if "stream" in block["classes"] and len(rows) > 1:
+            block["classes"].append("columns")
+
+
+def methods_lead_to_their_chapters(app, doctree, docname):
+    """Searching for a method that the table of the first page names finds its chapter."""
+    if not docname.startswith("notebooks/"):
+        return
+    for table in app.env.get_doctree(app.config.root_doc).findall(nodes.table):
+        for link in table.findall(addnodes.pending_xref):
+            if link["reftarget"].lstrip("/") == docname:
+                entry = ("single", link.astext(), "", "main", None)
+                doctree.insert(0, addnodes.index(entries=[entry]))
 
 
 def first_paragraph(doctree):
@@ -113,6 +157,11 @@ def as_script(notebook):
     return "\n\n".join(blocks) + "\n"
 
 
+def write_every_page(app, env):
+    """Of pages that Sphinx does not write anew, the search forgets the words of the index."""
+    return list(env.found_docs)
+
+
 def load_formulas_where_needed(app, pagename, templatename, context, doctree):
     """Sphinx also loads KaTeX on pages above a page with formulas, such as the landing page."""
     if 'class="math ' not in context.get("body", ""):
@@ -127,6 +176,13 @@ def mend_lists_of_references(app, pagename, templatename, context, doctree):
     """sphinxcontrib-bibtex says "list" of the whole, so screen readers expect items."""
     body = context.get("body", "")
     context["body"] = body.replace('role="doc-biblioentry"', 'role="listitem"')
+
+
+def numbers_stay_with_their_units(app, pagename, templatename, context, doctree):
+    """No line ends between a number that the page computed and its unit."""
+    body = context.get("body", "")
+    number = r'(<span class="pasted-text">[^<]*</span>)'
+    context["body"] = re.sub(number + r" (%|(?:ms|s|dB|points)\b)", r"\1&#160;\2", body)
 
 
 def write_script(app, pagename, templatename, context, doctree):
@@ -153,11 +209,16 @@ def write_script(app, pagename, templatename, context, doctree):
 def setup(app):
     app.connect("config-inited", leave_out_thebe)
     app.connect("builder-inited", add_vendored_files)
+    app.connect("env-updated", write_every_page)
     app.connect("build-finished", icons_from_the_font)
     app.connect("build-finished", pictures_of_256_colours)
     app.connect("doctree-resolved", set_drawings_into_the_page)
+    app.connect("doctree-resolved", name_cells_by_their_column)
+    app.connect("doctree-resolved", keep_columns_of_printed_tables)
+    app.connect("doctree-resolved", methods_lead_to_their_chapters)
     app.connect("html-page-context", add_link_preview)
     app.connect("html-page-context", load_formulas_where_needed, priority=900)
     app.connect("html-page-context", mend_lists_of_references)
+    app.connect("html-page-context", numbers_stay_with_their_units)
     app.connect("html-page-context", write_script, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -45,7 +45,8 @@ class Versions(SphinxDirective):
 
 def make_table(head, rows):
     def row(cells):
-        return nodes.row("", *[nodes.entry("", nodes.paragraph(text=str(c))) for c in cells])
+        words = [nodes.paragraph(text=cell) if isinstance(cell, str) else cell for cell in cells]
+        return nodes.row("", *[nodes.entry("", cell) for cell in words])
 
     group = nodes.tgroup("", *[nodes.colspec(colwidth=1) for _ in head], cols=len(head))
     group += nodes.thead("", row(head))
@@ -69,21 +70,37 @@ class FillChapters(SphinxPostTransform):
         places = list(self.document.findall(ChaptersNode))
         if not places:
             return
+        order = self.env.toctree_includes.get(self.config.root_doc, [])
+        runs = NbMetadataCollector.get_doc_data(self.env)
         rows = []
-        for docname, data in sorted(NbMetadataCollector.get_doc_data(self.env).items()):
-            run = data.get("exec_data")
-            if not run or docname not in self.env.found_docs:
-                continue
-            title = self.env.titles[docname].astext()
-            when = datetime.date.fromtimestamp(run["mtime"]).isoformat()
-            seconds = "" if run["runtime"] is None else f"{run['runtime']:.0f}"
-            models = checkpoints(self.env.get_doctree(docname)) or [("no model", "", "")]
-            for i, (name, origin, revision) in enumerate(models):
-                first = [title, seconds, when] if i == 0 else ["", "", ""]
-                rows.append([first[0], name, origin, revision, *first[1:]])
-        head = ["Chapter", "Checkpoint", "Which", "Revision or sha256", "Seconds", "Date"]
+        for docname in [d for d in order if d in runs]:
+            run = runs[docname].get("exec_data")
+            if run:
+                rows.append([self.link(docname), self.models(docname), self.time(run)])
+        head = ["Chapter", "Its checkpoints, and what was loaded", "Computed"]
         for place in places:
             place.replace_self(make_table(head, rows))
+
+    def link(self, docname):
+        title = self.env.titles[docname].astext()
+        uri = self.app.builder.get_relative_uri(self.env.docname, docname)
+        return nodes.paragraph("", "", nodes.reference("", title, refuri=uri, internal=True))
+
+    def models(self, docname):
+        found = checkpoints(self.env.get_doctree(docname))
+        if not found:
+            return "no model"
+        items = nodes.bullet_list()
+        for name, origin, revision in found:
+            words = nodes.paragraph("", "", nodes.strong(text=name))
+            words += nodes.Text(f": {origin} ({revision})")
+            items += nodes.list_item("", words)
+        return items
+
+    @staticmethod
+    def time(run):
+        when = datetime.date.fromtimestamp(run["mtime"]).strftime("%-d %B %Y")
+        return when if run["runtime"] is None else f"{run['runtime']:.0f} s, {when}"
 
 
 def refresh(app, env):

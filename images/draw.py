@@ -163,75 +163,91 @@ def states(x, y, size=11, *, columns=8, rows=5, colour=BLUE):
     return grid(x, y, cells, size, colour)
 
 
-def overview():
-    def chips(x, y, colour, names):
-        parts = []
-        for i, name in enumerate(names):
-            column, row = i % 2, i // 2
-            parts.append(box(x + 178 * column, y + 40 * row, 168, 32, colour, name, kind="small"))
-        return parts
+METHODS = {
+    "Part I: Representation understanding": [
+        "What do the representations hold?",
+        "probing", "dimensionality reduction", "CKA", "CCA and RSA", "CTC and decoder lenses",
+        "ABX",
+    ],
+    "Part II: Feature importance scoring": [
+        "What does the model use?",
+        "attention", "attention rollout", "attention norm", "Value Zeroing", "gradients",
+        "perturbations",
+    ],
+}  # fmt: skip
 
+
+def part(x, y, colour, title, *, inset=20, chip=168, height=32, break_at=99):
+    """A part of the tutorial: its question and its methods, two in a row."""
+    question, *methods = METHODS[title]
+    parts = [
+        box(x, y, 2 * (chip + inset) + 10, 3 * height + 110, colour, "", strength=0.07),
+        text(x + inset, y + 26, title, kind="bold", anchor="start"),
+        text(x + inset, y + 49, question, kind="small soft", anchor="start"),
+    ]
+    for i, name in enumerate(methods):
+        row, column = divmod(i, 2)
+        corner = (x + inset + (chip + 10) * column, y + 72 + (height + 8) * row)
+        lines = textwrap.wrap(name, break_at)
+        parts.append(box(*corner, chip, height, colour, lines, kind="small"))
+    return parts
+
+
+def model(x, y, width):
+    """A stack of layers under the words `speech model`."""
+    parts = [box(x, y, width, 200, BLUE, "", strength=0.06)]
+    parts += [text(x + width / 2, y + 22, "speech model", kind="bold")]
+    for i in range(4):
+        corner = (x + 20, y + 152 - 36 * i)
+        parts.append(box(*corner, width - 40, 26, BLUE, f"layer {i + 1}", kind="small"))
+    return parts
+
+
+OVERVIEW = (
+    "Speech goes into a speech model; its hidden states, layer by frame by unit, are studied "
+    "in two ways. Part I, representation understanding, asks what the representations hold: "
+    "probing, dimensionality reduction, CKA, CCA and RSA, lenses, ABX. Part II, feature "
+    "importance scoring, asks what the model uses: attention, rollout, attention norm, Value "
+    "Zeroing, gradients, perturbations."
+)
+TALL = {"inset": 12, "chip": 153, "height": 42, "break_at": 16}
+
+
+def overview():
     parts = [
         wave(24, 250, 150, 90),
         text(99, 318, "speech", kind="bold"),
         text(99, 340, "no given units", kind="small soft"),
         arrow((184, 250), (222, 250)),
-        box(232, 150, 150, 200, BLUE, "", strength=0.06),
-        text(307, 172, "speech model", kind="bold"),
-    ]
-    for i in range(4):
-        parts.append(box(252, 302 - 36 * i, 110, 26, BLUE, f"layer {i + 1}", kind="small"))
-    parts += [
+        *model(232, 150, 150),
         arrow((392, 250), (430, 250)),
         states(442, 208, 15),
         text(507, 318, "hidden states", kind="bold"),
         text(507, 340, "layer, frame, unit", kind="small soft"),
         arrow((584, 240), (612, 240), (612, 118), (640, 118)),
         arrow((584, 260), (612, 260), (612, 382), (640, 382)),
-        box(640, 16, 386, 206, ORANGE, "", strength=0.07),
-        text(660, 42, "Part I: Representation understanding", kind="bold", anchor="start"),
-        text(660, 65, "What do the representations hold?", kind="small soft", anchor="start"),
-        *chips(
-            660,
-            88,
-            ORANGE,
-            [
-                "probing",
-                "dimensionality reduction",
-                "CKA",
-                "CCA and RSA",
-                "CTC and decoder lenses",
-                "ABX",
-            ],
-        ),
-        box(640, 262, 386, 206, PURPLE, "", strength=0.07),
-        text(660, 288, "Part II: Feature importance scoring", kind="bold", anchor="start"),
-        text(660, 311, "What does the model use?", kind="small soft", anchor="start"),
-        *chips(
-            660,
-            334,
-            PURPLE,
-            [
-                "attention",
-                "attention rollout",
-                "attention norm",
-                "Value Zeroing",
-                "gradients",
-                "perturbations",
-            ],
-        ),
+        *part(640, 16, ORANGE, "Part I: Representation understanding"),
+        *part(640, 262, PURPLE, "Part II: Feature importance scoring"),
     ]
-    return drawing(
-        1040,
-        484,
-        "Overview of the tutorial",
-        "Speech goes into a speech model; its hidden states, layer by frame by unit, are studied "
-        "in two ways. Part I, representation understanding, asks what the representations hold: "
-        "probing, dimensionality reduction, CKA, CCA and RSA, lenses, ABX. Part II, feature "
-        "importance scoring, asks what the model uses: attention, rollout, attention norm, Value "
-        "Zeroing, gradients, perturbations.",
-        parts,
-    )
+    return drawing(1040, 484, "Overview of the tutorial", OVERVIEW, parts)
+
+
+def overview_tall():
+    """The overview for a phone, at its own size."""
+    parts = [
+        wave(4, 126, 72, 60),
+        text(40, 182, "speech", kind="bold"),
+        arrow((84, 126), (102, 126)),
+        *model(106, 12, 130),
+        arrow((242, 126), (260, 126)),
+        states(268, 98, 9),
+        text(309, 176, ["hidden", "states"], kind="bold"),
+        arrow((309, 200), (309, 230), (8, 230), (8, 350), (24, 350)),
+        arrow((8, 350), (8, 606), (24, 606)),
+        *part(24, 246, ORANGE, "Part I: Representation understanding", **TALL),
+        *part(24, 498, PURPLE, "Part II: Feature importance scoring", **TALL),
+    ]
+    return drawing(366, 744, "Overview of the tutorial", OVERVIEW, parts)
 
 
 def emblem(title, takes, gives, words):
@@ -475,7 +491,7 @@ def favicon():
 
 
 DRAWINGS = [
-    anatomy, overview, logo, favicon,
+    anatomy, overview, overview_tall, logo, favicon,
     hidden_states, probing, dimensionality_reduction, cka, cca, rsa, lenses, abx,
     attention, rollout, attention_norm, context_mixing,
     gradient_attribution, perturbation_attribution,
