@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 import nbformat
 import pytest
 from checkpoint_folders import save_checkpoint
+from docutils import nodes
+from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from speech_interp.models import load_model
@@ -99,3 +101,52 @@ def test_loaded_models_print_such_a_line(monkeypatch, tmp_path, random_init):
     assert name == "facebook/hubert-base-ls960"
     assert ("random" in origin) == random_init
     assert revision.startswith("sha256")
+
+
+def test_an_overview_has_a_form_for_wide_and_one_for_narrow_screens():
+    html = book_site.inline_drawing(ROOT / "images" / "overview.svg", "words")
+    assert html.count('aria-label="words"') == 2
+    assert html.index("drawing-wide") < html.index("drawing-tall")
+    assert "drawing-tall" not in book_site.inline_drawing(ROOT / "images" / "cka.svg", "words")
+
+
+def text_table(rows):
+    document = new_document("page")
+    document += computed.make_table(["Method", "Can", "Cannot"], rows)
+    book_site.name_cells_by_their_column(None, document, "page")
+    return document.next_node(nodes.table)
+
+
+def test_tables_of_text_name_each_cell_after_its_column():
+    table = text_table([["Probing", "what can be read off the states", ""], ["x", "y", "z"]])
+    named = [p.astext() for p in table.findall(nodes.paragraph) if "column-name" in p["classes"]]
+    assert named == ["Can", "Can", "Cannot"], "not the first column, and no empty cell"
+    assert "row-by-row" in table["classes"]
+
+
+def test_tables_of_numbers_stay_tables():
+    table = text_table([["HuBERT", "84 %", "90 % (layer 5)"]])
+    assert "row-by-row" not in table["classes"] and table.astext().count("Can") == 2
+
+
+@pytest.mark.parametrize(
+    ("printed", "columns"),
+    [
+        ("model    layers\nHuBERT        6", True),
+        ("facebook/x: original weights\nfacebook/y: STAND-IN", False),
+        ("said:    a brown cow", False),
+    ],
+)
+def test_printed_tables_are_not_wrapped(printed, columns):
+    document = new_document("page")
+    document += nodes.literal_block("", printed, classes=["output", "stream"])
+    book_site.keep_columns_of_printed_tables(None, document, "page")
+    assert ("columns" in document[0]["classes"]) == columns
+
+
+def test_a_number_is_not_parted_from_its_unit():
+    number = '<span class="pasted-text">84</span>'
+    context = {"body": f"{number} % of {number} sounds, {number} ms, {number} s"}
+    book_site.numbers_stay_with_their_units(None, "", "", context, None)
+    joined = f"{number}&#160;"
+    assert context["body"] == f"{joined}% of {number} sounds, {joined}ms, {joined}s"
