@@ -15,6 +15,7 @@ import pytest
 
 from speech_interp import corpus
 from speech_interp.corpus import PHONES, SUBSETS, CorpusError, Interval, ipa, load_corpus
+from training.corpus import items
 
 DATA = Path(corpus.__file__).parent / "data" / "corpus"
 SHIPPED = [s for s in SUBSETS if list(DATA.glob(f"{s}-*.parquet"))]
@@ -77,6 +78,15 @@ def test_ids_are_unique_and_fields_filled(every):
     for u in each(every):
         assert u.sex in ("f", "m") and u.speaker and u.synthesiser and u.text, u.id
         assert u.split in ("train", "test", ""), u.id
+
+
+@pytest.mark.parametrize("subset", ["sentences", "stress_pairs", "homophones", "keywords"])
+def test_files_hold_what_the_scripts_say(every, subset):
+    for item, u in zip(getattr(items, subset)(), every[subset], strict=True):
+        assert (u.id, u.text, u.split, u.speaker, u.sex, u.synthesiser) == (
+            item.id, item.text, item.split, item.speaker, item.sex, item.synthesiser,
+        )  # fmt: skip
+        assert item.info.items() <= u.info.items(), u.id
 
 
 def test_intervals_tile_the_wave(every):
