@@ -32,7 +32,7 @@ class CkaSums:
         if self.item_count:
             self._check_widths(new)
         # Sums about a point near the data lose no digits, even where one unit has a huge mean.
-        units = np.concatenate(spaces, axis=1)
+        units = np.concatenate(spaces, axis=1, dtype=np.float64)
         new.origin = self.origin if self.item_count else units.mean(0)
         units -= new.origin
         norms = np.add.reduceat(units**2, new._starts(), axis=1)

@@ -61,7 +61,23 @@ def test_two_families_give_the_off_diagonal_block(spaces):
 
 def test_tensors_of_layers_are_accepted():
     states = torch.randn(4, 30, 8, generator=torch.Generator().manual_seed(0))
-    np.testing.assert_allclose(cka_matrix(states), cka_matrix(states.double().numpy()), atol=1e-9)
+    np.testing.assert_allclose(cka_matrix(states), cka_matrix(states.double().numpy()), atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])
+def test_float32_spaces_agree_with_float64(scale):
+    """Products in float32: more than one block of items, a huge mean, a dominant unit."""
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(2500, 24)) + 100
+    x[:, 0] *= 300
+    y = np.tanh(x @ rng.normal(size=(24, 16)) / 100) + rng.normal(size=(2500, 16))
+    single = [(z * scale).astype(np.float32) for z in (x, y)]
+    double = [z.astype(np.float64) for z in single]
+    for debiased in (True, False):
+        got = cka_matrix(single, form="feature", debiased=debiased)
+        np.testing.assert_allclose(got, cka_matrix(double, debiased=debiased), atol=1e-6)
+        mixed = cka_matrix(single[:1], double[1:], form="feature", debiased=debiased)
+        np.testing.assert_allclose(mixed, got[:1, 1:], atol=1e-6)
 
 
 @pytest.mark.parametrize("bandwidth", [0.4, 1.0])
