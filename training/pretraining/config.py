@@ -66,7 +66,7 @@ class Data:
     """The synthetic speech: files of `utterances` each; the neural ones only train CTC."""
 
     shards: int = 160
-    neural_shards: int = 20
+    neural_shards: int = 7
     utterances: int = 120
     seed: int = 20
 
@@ -111,7 +111,7 @@ class Wav2vec2:
 class Ctc:
     """Fine-tuning on letters, the front end frozen as in the original."""
 
-    phase: Phase = Phase(steps=16000, batch_s=32, learning_rate=1.5e-3, warmup_steps=100)
+    phase: Phase = Phase(steps=11600, batch_s=32, learning_rate=1.5e-3, warmup_steps=100)
 
 
 @dataclass(frozen=True)
