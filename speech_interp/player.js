@@ -249,8 +249,10 @@
       }
       for (const control of root.querySelectorAll(".si-bar button")) control.hidden = false;
       audio.hidden = true;
-      say(`${rows.length ? "Click a word or a cell, or move with the arrow keys and press Enter. " : ""}`
-        + `${root.matches(".si-boards") ? "" : "Drag over the waveform to hear a part."}`);
+      const board = root.matches(".si-boards");
+      const target = board ? "a cell" : "a word or a cell";
+      say(`${rows.length ? `Click ${target}, or move with the arrow keys and press Enter. ` : ""}`
+        + `${board ? "" : "Drag over the waveform to hear a part."}`);
       root.classList.add("si-ready");
     };
 

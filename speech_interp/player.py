@@ -166,7 +166,8 @@ def _wave_row(samples, rate):
     bottom = np.rint(500 - 480 * np.minimum.reduceat(samples, edges) / scale).astype(int)
     lines = "".join(f"M{x} {a}V{b}" for x, (a, b) in enumerate(zip(top, bottom, strict=True)))
     ticks = "".join(
-        f'<span class="si-tick" style="left:{100 * t / duration:.3f}%">{t:g} s</span>'
+        f'<span class="si-tick{" si-before" if t > 0.9 * duration else ""}" '
+        f'style="left:{100 * t / duration:.3f}%">{t:g} s</span>'
         for t in _ticks(duration)
     )
     return (
@@ -250,7 +251,7 @@ def _digits(norm):
 
 
 def _number(value, digits):
-    return f"{value:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:z.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
 def _short(value, digits):

@@ -145,6 +145,12 @@ def test_numbers_in_cells_can_be_read(low):
     assert contrast.min() >= 4.5
 
 
+def test_what_rounds_to_nothing_has_no_sign():
+    html = listen(sentence(), [-0.001, 1.0, -0.5]).html
+    assert "<span>.00</span>" in html and "<span>\N{MINUS SIGN}.50</span>" in html
+    assert "\N{MINUS SIGN}.00" not in html
+
+
 def test_colours_follow_scores():
     light = colours(listen(sentence(), [0.1, 0.5, 0.9])) @ [0.2126, 0.7152, 0.0722]
     assert light[0, 0] > light[1, 0] > light[2, 0]  # more is darker
