@@ -111,7 +111,7 @@ class Wav2vec2:
 class Ctc:
     """Fine-tuning on letters, the front end frozen as in the original."""
 
-    phase: Phase = Phase(steps=11600, batch_s=32, learning_rate=1.5e-3, warmup_steps=100)
+    phase: Phase = Phase(steps=14000, batch_s=32, learning_rate=1.5e-3, warmup_steps=100)
 
 
 @dataclass(frozen=True)
