@@ -128,7 +128,8 @@ def _timit_utterance(path: Path) -> Utterance:
         else:
             phones.append(Interval(label, interval.start_s, interval.end_s))
     speaker = path.parent.name
-    split = next((p.lower() for p in path.parts if p.lower() in ("train", "test")), "")
+    folders = [part.lower() for part in reversed(path.parts)]  # the nearest one is TIMIT's own
+    split = next((name for name in folders if name in ("train", "test")), "")
     return Utterance(
         id=f"{speaker}-{path.name.split('.')[0]}", text=" ".join(i.label for i in read(".txt")),
         speaker=speaker, sex=speaker[:1].lower(), subset="timit", split=split,

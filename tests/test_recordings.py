@@ -196,6 +196,11 @@ def test_timit(tmp_path, upper, wav):
     assert len(found.wave) == 16000
 
 
+def test_timit_in_a_folder_called_test(tmp_path):
+    timit_folder(tmp_path / "test" / "TIMIT")
+    assert [found.split for found in timit(tmp_path / "test")] == ["train"]
+
+
 def test_timit_with_converted_copies_beside_the_originals(tmp_path):
     folder = timit_folder(tmp_path)
     sf.write(folder / "SA1.WAV.wav", tone(1.0, 16000), 16000)
