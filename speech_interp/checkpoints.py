@@ -145,11 +145,17 @@ def _has_one_of(folder: Path, *names: str) -> bool:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files that together hold the weights; they may not all exist."""
+    """The safetensors files that together hold the weights; they may not all exist.
+
+    A broken index stands for them: it is no whole safetensors file.
+    """
     index = folder / "model.safetensors.index.json"
     if (folder / "model.safetensors").is_file() or not index.is_file():
         return [f for f in [folder / "model.safetensors"] if f.is_file()]
-    shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    try:
+        shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+    except (OSError, ValueError, LookupError, TypeError):
+        return [index]
     return [folder / shard for shard in sorted(set(shards))]
 
 

@@ -164,6 +164,13 @@ def test_every_shard_counts(tmp_path):
     assert missing_files(tmp_path / "sharded") == [shards[1].name]
 
 
+@pytest.mark.parametrize("content", ["{", "{}", "[]"])
+def test_broken_index_is_named(folder, content):
+    (folder / "model.safetensors").rename(folder / "model-1.safetensors")
+    (folder / "model.safetensors.index.json").write_text(content)
+    assert missing_files(folder) == ["model.safetensors.index.json"]
+
+
 def test_homes_come_from_the_environment(monkeypatch, tmp_path):
     assert hub.hub_cache() == tmp_path / "home" / "hub"
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "elsewhere"))
