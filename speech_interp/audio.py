@@ -64,7 +64,7 @@ def load_audio(
                 raise _too_long(name, file.frames / file.samplerate, longest_s)
             wave = _read_mono(file, name, longest_s)
             file_rate_hz = file.samplerate
-    except sf.LibsndfileError as error:
+    except (sf.LibsndfileError, TypeError) as error:  # TypeError: .raw, of which nothing is known
         raise UnreadableAudioError(f"{name}: not a sound file soundfile reads ({error})") from error
     check_wave(wave, name=name, rate_hz=file_rate_hz)
     if not np.abs(wave).max() > SILENCE:

@@ -96,6 +96,12 @@ def test_missing_file_is_named(tmp_path):
         load_audio(tmp_path / "nothing.wav")
 
 
+def test_samples_without_a_header_are_no_sound_file(tmp_path):
+    (tmp_path / "samples.raw").write_bytes(bytes(32000))
+    with pytest.raises(audio.UnreadableAudioError, match=r"samples\.raw: not a sound file"):
+        load_audio(tmp_path / "samples.raw")
+
+
 def test_truncated_file_ends_early_or_is_refused():
     content = encoded(tone(), format="FLAC")
     try:
