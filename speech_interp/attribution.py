@@ -161,7 +161,8 @@ def make_game(
         if number and start < spans[number - 1][1]:
             raise ValueError(f"segment {number} begins before segment {number - 1} ends")
     fill = replace(wave, replacement, seed=seed)
-    return Game(score, torch.tensor(wave), spans, torch.tensor(fill), at_once)
+    sound = torch.tensor(wave, dtype=torch.float32)
+    return Game(score, sound, spans, torch.tensor(fill), at_once)
 
 
 def replace(
@@ -204,8 +205,9 @@ class Window:
 
 
 def windows(duration_s: float, width_s: float) -> list[Window]:
-    """Return windows of equal width side by side; the last one may be shorter."""
-    edges = [*np.arange(0, duration_s - width_s / 2, width_s), duration_s]
+    """Return windows of equal width side by side; the last one may be up to half a width off."""
+    starts = np.arange(0, max(duration_s, width_s) - width_s / 2, width_s)
+    edges = [*starts.tolist(), duration_s]
     return [Window(f"{a:.2f} s", a, b) for a, b in pairwise(edges)]
 
 

@@ -257,6 +257,22 @@ def test_windows_cover_the_sound_without_gap_or_overlap():
     assert all(p.end_s - p.start_s > 0.04 for p in parts)
 
 
+def test_a_sound_shorter_than_half_a_window_is_one_window():
+    (part,) = attribution.windows(0.04, 0.1)
+    assert (part.start_s, part.end_s) == (0, 0.04)
+
+
+def test_a_game_over_a_wave_of_float64_gives_the_same_scores():
+    wave = np.random.default_rng(0).normal(size=1600)
+    scores = [
+        attribution.make_game(lambda w: w.sum(1), x, attribution.windows(0.1, 0.02))(
+            torch.tensor([[1.0, 0, 1, 0, 0], [0, 0, 0, 0, 0]])
+        )
+        for x in (wave, wave.astype(np.float32))
+    ]
+    torch.testing.assert_close(*scores)
+
+
 # A planted cue: a burst of a tone decides
 
 
