@@ -51,9 +51,9 @@ class CkaSums:
         """Add the items of another collection over the same spaces."""
         if not self.item_count:
             self.__dict__.update(copy.deepcopy(other.__dict__))
-            return
-        self._check_widths(other)
-        self._add_sums(other, other._about(self.origin))
+        elif other.item_count:
+            self._check_widths(other)
+            self._add_sums(other, other._about(self.origin))
 
     def _check_widths(self, other: "CkaSums") -> None:
         if self.widths != other.widths:

@@ -13,6 +13,7 @@ from speech_interp.similarity import (
     centred,
     check_count,
     check_same_items,
+    check_spread,
     hsic,
 )
 
@@ -60,7 +61,9 @@ def permutation_test(
         totals = norms.sum(1)
         inner = hsic(inner, norms_y[orders] @ norms.T, totals * norms_y.sum(), n)
         every = np.vstack([norms, norms_y])
-        lengths = hsic(lengths, (every**2).sum(1), every.sum(1) ** 2, n)
+        squares = lengths
+        lengths = hsic(squares, (every**2).sum(1), every.sum(1) ** 2, n)
+        check_spread(lengths, squares)
     values = inner / np.sqrt(lengths[:-1] * lengths[-1])
     return PermutationTest(values[0], values[1:])
 

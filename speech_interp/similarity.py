@@ -159,9 +159,7 @@ def align(
     """Return h_ij / sqrt(h_ii h_jj), from the sums that `hsic` takes, over all pairs of spaces."""
     h = hsic(inner, quartic, np.outer(totals, totals), n) if debiased else inner
     scale = np.diag(h)
-    if np.any(scale <= 1e-12 * np.diag(inner)):
-        empty = int(np.argmin(scale))
-        raise ValueError(f"space {empty} has zero variance: all its items are equally far apart")
+    check_spread(scale, np.diag(inner))
     return h / np.sqrt(np.outer(scale, scale))
 
 
@@ -213,6 +211,14 @@ def centred(spaces: Spaces, name: str) -> list[np.ndarray]:
 def check_count(n: int) -> None:
     if n < 4:
         raise ValueError(f"CKA needs at least 4 items, got {n}")
+
+
+def check_spread(scales: Float[np.ndarray, " space"], inner: Float[np.ndarray, " space"]) -> None:
+    """Raise ValueError where a space has no HSIC with itself, beside ||X^T X||^2 `inner`."""
+    left = scales / inner
+    if not (left > 1e-12).all():
+        empty = int(np.argmin(left))
+        raise ValueError(f"space {empty} has zero variance: all its items are equally far apart")
 
 
 def check_same_items(spaces: Iterable[np.ndarray], at_least: int = 4) -> None:

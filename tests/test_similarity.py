@@ -175,6 +175,14 @@ def test_merging_leaves_the_other_collection_alone(spaces):
     np.testing.assert_array_equal(first.cka(), alone)
 
 
+def test_merging_an_empty_collection_changes_nothing(spaces):
+    sums = CkaSums()
+    sums.add(spaces)
+    before = sums.cka()
+    sums.merge(CkaSums())
+    np.testing.assert_array_equal(sums.cka(), before)
+
+
 def test_sums_keep_their_digits_far_from_zero(spaces):
     sums = CkaSums()
     for rows in np.array_split(np.arange(20), 4):
@@ -329,6 +337,10 @@ def test_errors_name_what_came(spaces):
         bootstrap_interval([x], groups=[1, 2, 3])
     with pytest.raises(ValueError, match="at least 6"):
         bootstrap_interval([x], [x], groups=np.repeat([0, 1], 10))
+    with pytest.raises(ValueError, match="zero variance: all its items are equally far apart"):
+        permutation_test([np.eye(20)], x)
+    with pytest.raises(ValueError, match="zero variance: all its items are equally far apart"):
+        permutation_test([x], np.eye(20))
     with pytest.raises(ValueError, match="within names 3 items"):
         permutation_test([x], x, within=[1, 2, 3])
     sums = CkaSums()
