@@ -113,7 +113,7 @@ def value_zeroing(
 def normalise_rows(scores: Float[Tensor, "row group"]) -> Float[Tensor, "row group"]:
     """Return the scores divided by the sum of their row; a row without any score stays zero."""
     totals = scores.sum(-1, keepdim=True)
-    return torch.where(totals > 0, scores / totals.clamp_min(torch.finfo(scores.dtype).tiny), 0.0)
+    return torch.where(totals == 0, 0.0, scores / totals.clamp_min(torch.finfo(scores.dtype).tiny))
 
 
 def rollout(

@@ -239,6 +239,11 @@ def test_a_row_without_any_score_stays_zero_and_finite():
     assert scores.tolist() == [[0.0, 0.0], [0.25, 0.75]]
 
 
+def test_a_broken_row_stays_broken_and_is_not_taken_for_an_empty_one():
+    scores = mixing.normalise_rows(torch.tensor([[float("nan"), 1.0], [1.0, 3.0]]))
+    assert scores[0].isnan().all() and scores[1].tolist() == [0.25, 0.75]
+
+
 @pytest.mark.parametrize("measure", [*MEASURES, mixing.value_zeroing])
 def test_the_decoder_never_mixes_in_later_tokens(measure):
     for step in recorded("whisper")[2]:
