@@ -147,7 +147,9 @@ def online_code(
     rng = np.random.default_rng(seed)
     order = np.argsort(rng.permutation(kinds.max() + 1)[kinds], kind="stable")
     sizes = [int(share * len(codes)) for share in ONLINE_SHARES]
-    cuts = [size for size in sizes if size >= max(10, len(classes))]
+    cuts = [n for n in sizes if n >= max(10, len(classes)) and len(set(codes[order[:n]])) > 1]
+    if not cuts:
+        raise ValueError(f"got {len(codes)} items, expected at least {max(10, len(classes))}")
     uniform = np.log2(len(classes))
 
     def length(layer: int) -> float:

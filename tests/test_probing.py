@@ -206,6 +206,15 @@ def test_online_code_is_long_for_noise_and_short_for_signal():
     assert result.compression[1] > 2
 
 
+def test_online_code_of_rare_labels_waits_until_two_classes_are_seen():
+    rng = np.random.default_rng(0)
+    labels = np.arange(400) < 8  # the first ten items sent are most likely all of one class
+    result = online_code(rng.normal(size=(1, 400, 3)), labels)
+    assert 0 < result.bits[0] < 2 * result.uniform_bits
+    with pytest.raises(ValueError, match="got 8 items, expected at least 10"):
+        online_code(rng.normal(size=(1, 8, 3)), labels[4:12])
+
+
 # --- intervals ---------------------------------------------------------------------------------
 
 
