@@ -138,7 +138,8 @@ def _phone_chain(words, scorer: PhoneScorer, pronunciations: Pronunciations) -> 
             f"no pronunciation of {', '.join(missing)}; add it: "
             f'pronunciations | {{"{missing[0]}": ("AE", "Z", ...)}}'
         )
-    unknown = sorted({p for word in words for p in pronunciations[word]} - set(scorer.labels))
+    wanted = {SILENCE, *(p for word in words for p in pronunciations[word])}
+    unknown = sorted(wanted - set(scorer.labels))
     if unknown:
         raise AlignmentError(f"the scorer has not learnt {', '.join(unknown)}")
     labels, owners, may_skip = [SILENCE], [-1], [False]

@@ -153,6 +153,10 @@ def test_texts_that_cannot_be(scorer):
     with pytest.raises(AlignmentError, match="has not learnt TH, ZH"):
         odd = LEXICON | {"see": ("ZH", "TH")}
         align_phones(scorer, states, replace(utterance, text="see"), odd)
+    with pytest.raises(AlignmentError, match="has not learnt SIL"):
+        named = ("PAU" if label == "SIL" else label for label in scorer.labels)
+        other = replace(scorer, labels=tuple(named))
+        align_phones(other, states, replace(utterance, text="see"), LEXICON)
     with pytest.raises(AlignmentError, match="no pronunciation of see"):
         align_phones(scorer, states, replace(utterance, text="see"), {"see": ()})
 
