@@ -5,6 +5,7 @@ words and phones. Both lay the text over the frames by the best path (Viterbi), 
 the whole sound: recordings are cut at pauses first, to at most `hidden_states.LONGEST_PASS_S`.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -85,6 +86,7 @@ def spread(labels: Sequence[str], start_s: float, end_s: float) -> tuple[Interva
 def words_of(utterance: Utterance) -> list[str]:
     """The words of the text in lower case, without punctuation. Raises AlignmentError if none."""
     text = unicodedata.normalize("NFC", utterance.text).replace("\u2019", "'")
+    text = re.sub("[\u2013\u2014]", " ", text)  # dashes part words, hyphens join them
     kept = ("".join(c for c in token if c.isalnum() or c == "'") for token in text.split())
     words = [word.strip("'").lower() for word in kept if word.strip("'")]
     if not words:

@@ -190,6 +190,7 @@ def test_words_of_a_text():
     assert words_of(Utterance(id="u", text=text)) == [
         "twas", "john's", "wellknown", "eg", "2nd", "don't",
     ]  # fmt: skip
+    assert words_of(Utterance(id="u", text="stop\u2014now, 3\u20134")) == ["stop", "now", "3", "4"]
 
 
 @pytest.mark.parametrize(("text", "letter"), [("room 7", "7"), ("caf\u00e9", "é"), ("日本", "日")])
