@@ -50,12 +50,6 @@ def hidden_states(model, wave: ndarray) -> HiddenStates:
     """
     wave = np.asarray(wave)
     check_wave(wave)
-    longest_s = WHISPER_WINDOW_S if model.family == "whisper" else LONGEST_PASS_S
-    if len(wave) / RATE_HZ > longest_s:
-        raise TooLongAudioError(
-            f"wave: {len(wave) / RATE_HZ:.1f} s, one pass takes at most {longest_s:.0f} s; "
-            "use stream_hidden_states"
-        )
     values = _all_layers(model, model_inputs(model, wave))
     grid = frame_grid(model)
     frame_count = grid.count(len(wave))
@@ -127,7 +121,16 @@ def _mean_over(states: HiddenStates, interval) -> Float[Tensor, "layer unit"]:
 
 
 def model_inputs(model, wave: ndarray) -> Tensor:
-    """What the encoder takes: the normalised wave (1, sample), Whisper's mel (1, bin, frame)."""
+    """What the encoder takes: the normalised wave (1, sample), Whisper's mel (1, bin, frame).
+
+    Raises TooLongAudioError for what one pass does not take: Whisper's extractor would cut it off.
+    """
+    longest_s = WHISPER_WINDOW_S if model.family == "whisper" else LONGEST_PASS_S
+    if len(wave) / RATE_HZ > longest_s:
+        raise TooLongAudioError(
+            f"wave: {len(wave) / RATE_HZ:.1f} s, one pass takes at most {longest_s:.0f} s; "
+            "cut it, or use stream_hidden_states"
+        )
     features = model.processor(wave, sampling_rate=RATE_HZ, return_tensors="pt")
     inputs = features["input_features" if model.family == "whisper" else "input_values"]
     return inputs.to(next(model.module.parameters()).device)

@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from speech_interp.alignment import best_path, ctc_chain
+from speech_interp.audio import RATE_HZ, TooLongAudioError
 from speech_interp.hidden_states import encoder_layers, encoder_of, model_inputs
 
 Score = Callable[[Float[Tensor, "batch sample"]], Float[Tensor, " batch"]]
@@ -97,8 +98,16 @@ def _next_log_probs(model, mel: Tensor, ids: Sequence[int]) -> Float[Tensor, "ba
 
 
 def log_mel(model, waves: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch bin frame"]:
-    """Return Whisper's input features, as its feature extractor makes them, with gradients."""
+    """Return Whisper's input features, as its feature extractor makes them, with gradients.
+
+    Raises TooLongAudioError, a ValueError, for more than 30 s, where that cuts off the rest.
+    """
     extractor = model.processor.feature_extractor
+    if waves.shape[1] > extractor.n_samples:
+        raise TooLongAudioError(
+            f"waves: {waves.shape[1] / RATE_HZ:.1f} s, Whisper takes at most "
+            f"{extractor.n_samples / RATE_HZ:.0f} s"
+        )
     waves = nn.functional.pad(waves, (0, extractor.n_samples - waves.shape[1]))
     window = torch.hann_window(extractor.n_fft)
     spectrum = torch.stft(
@@ -209,8 +218,10 @@ def layer_states(
     model, waves: Float[Tensor, "batch sample"], *, layer: int
 ) -> Float[Tensor, "batch frame unit"]:
     """Return the states of a layer (1 to layer_count), with gradients; waves of one length."""
-    taken = []
-    hook = encoder_layers(model)[layer - 1].register_forward_hook(
+    layers, taken = encoder_layers(model), []
+    if not 1 <= layer <= len(layers):
+        raise ValueError(f"layer is {layer}, expected 1 to {len(layers)}")
+    hook = layers[layer - 1].register_forward_hook(
         lambda module, args, output: taken.append(output)
     )
     try:

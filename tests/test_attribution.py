@@ -480,6 +480,17 @@ def test_convolution_features_are_an_input_level_of_their_own(family):
     assert gap < 0.05 * difference + 1e-4
 
 
+@pytest.mark.parametrize("layer", [0, 4, -1])
+def test_a_layer_that_is_none_of_the_transformers_is_named(layer):
+    with pytest.raises(ValueError, match=rf"layer is {layer}, expected 1 to 3"):
+        targets.layer_states(tiny_model("hubert"), torch.tensor(noise())[None], layer=layer)
+
+
+def test_sound_that_whisper_would_cut_off_is_refused():
+    with pytest.raises(ValueError, match=r"31\.0 s, Whisper takes at most 30 s"):
+        targets.log_mel(tiny_model("whisper"), torch.zeros(1, 31 * 16_000))
+
+
 def test_silence_is_no_baseline_for_a_model_that_ignores_loudness():
     # The score stays the same on the way to silence: nothing is left to integrate. The gap tells.
     model, head = tiny_model("wav2vec2"), mean_head()

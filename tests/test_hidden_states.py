@@ -96,6 +96,11 @@ def test_errors_name_what_came(model):
         hidden_states(model, noise(121))
 
 
+def test_whisper_inputs_are_never_cut_off_unsaid():
+    with pytest.raises(AudioError, match=r"31\.0 s, one pass takes at most 30 s"):
+        model_inputs(tiny_model("whisper"), noise(31))
+
+
 def test_silence_in_the_middle_of_a_study_is_no_error(model):
     assert hidden_states(model, np.zeros(1600, np.float32)).values.isfinite().all()
 
