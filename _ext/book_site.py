@@ -78,9 +78,9 @@ def set_drawings_into_the_page(app, doctree, docname):
 def name_cells_by_their_column(app, doctree, docname):
     """On a phone a table of three columns of text is shown row by row, each cell under its name."""
     for table in doctree.findall(nodes.table):
-        head = [entry.astext() for entry in table.next_node(nodes.thead).findall(nodes.entry)]
+        head = [e.astext() for row in table.findall(nodes.thead) for e in row.findall(nodes.entry)]
         cells = [list(row.findall(nodes.entry)) for row in table.next_node(nodes.tbody)]
-        longest = max(len(cell.astext()) for row in cells for cell in row)
+        longest = max((len(cell.astext()) for row in cells for cell in row), default=0)
         if len(head) < 3 or longest < 24:
             continue
         table["classes"].append("row-by-row")

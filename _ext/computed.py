@@ -36,11 +36,16 @@ class Versions(SphinxDirective):
         rows = [["Python", platform.python_version()]]
         rows += [[name, version(name)] for name in PACKAGES]
         machine = f"{os.cpu_count()} processor cores, {platform.system()} {platform.machine()}"
-        today = datetime.date.today().strftime("%-d %B %Y")
+        today = in_words(datetime.date.today())
         return [
             nodes.paragraph(text=f"Built on {today} with {machine}."),
             make_table(["Package", "Version"], rows),
         ]
+
+
+def in_words(date):
+    """As in "7 March 2026"; the code for a day without a zero differs between systems."""
+    return f"{date.day} {date.strftime('%B %Y')}"
 
 
 def make_table(head, rows):
@@ -99,7 +104,7 @@ class FillChapters(SphinxPostTransform):
 
     @staticmethod
     def time(run):
-        when = datetime.date.fromtimestamp(run["mtime"]).strftime("%-d %B %Y")
+        when = in_words(datetime.date.fromtimestamp(run["mtime"]))
         return when if run["runtime"] is None else f"{run['runtime']:.0f} s, {when}"
 
 

@@ -1,5 +1,6 @@
 """What the book adds to Jupyter Book: drawings, scripts of chapters, the table of checkpoints."""
 
+import datetime
 import re
 import sys
 from pathlib import Path
@@ -127,6 +128,26 @@ def test_tables_of_text_name_each_cell_after_its_column():
 def test_tables_of_numbers_stay_tables():
     table = text_table([["HuBERT", "84 %", "90 % (layer 5)"]])
     assert "row-by-row" not in table["classes"] and table.astext().count("Can") == 2
+
+
+def test_tables_without_a_head_or_without_rows_stay_as_they_are():
+    document = new_document("page")
+    document += computed.make_table(["Method", "Can", "Cannot"], [])
+    headless = computed.make_table(["a", "b", "c"], [["what can be read off the states", "x", "y"]])
+    headless.next_node(nodes.thead).parent.remove(headless.next_node(nodes.thead))
+    document += headless
+    before = document.pformat()
+    book_site.name_cells_by_their_column(None, document, "page")
+    assert document.pformat() == before
+
+
+def test_dates_are_written_without_the_codes_that_windows_lacks():
+    class Day(datetime.date):
+        def strftime(self, form):
+            assert "%-" not in form, "ValueError on Windows"
+            return super().strftime(form)
+
+    assert computed.in_words(Day(2026, 3, 7)) == "7 March 2026"
 
 
 @pytest.mark.parametrize(
