@@ -5,6 +5,7 @@ batch.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -94,14 +95,10 @@ def add_burst(
     times_s = np.arange(stop - start) / RATE_HZ
     tone = np.sqrt(2) * np.sin(2 * np.pi * frequency_hz * times_s) * np.hanning(stop - start)
     wave[start:stop] += level * wave.std() * tone
-    return Utterance(
+    return replace(
+        utterance,
         id=f"{utterance.id}-burst",
-        text=utterance.text,
-        speaker=utterance.speaker,
-        sex=utterance.sex,
-        words=utterance.words,
-        phones=utterance.phones,
-        info={**utterance.info, "burst": interval},
+        info=utterance.info | {"burst": interval},
         audio=wave.astype(np.float32),
     )
 

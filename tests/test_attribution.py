@@ -1,6 +1,7 @@
 """Attribution on games and models whose truth is known."""
 
 import itertools
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -602,6 +603,13 @@ def test_commands_hold_one_deciding_word_where_they_say():
     assert [u.text for u in made] == [u.text for u in again]
     with pytest.raises(ValueError, match=r"duration_s is 1.0: 3 words do not fit"):
         commands.make_commands(keyword_set(), ["left"], count=1, duration_s=1.0)
+
+
+def test_a_burst_keeps_all_else_that_is_known_of_the_utterance():
+    plain = replace(keyword_set()[0], synthesiser="flite", subset="keywords", split="test")
+    marked = commands.add_burst(plain, Interval("burst", 0.1, 0.2))
+    as_before = replace(marked, id=plain.id, info=plain.info, audio=plain.audio)
+    assert as_before.audio is plain.audio and repr(as_before) == repr(plain)
 
 
 def test_joined_words_are_the_sound_of_the_words():
