@@ -49,6 +49,11 @@ def test_what_it_does_not_depend_on_changes_nothing(root):
     assert stale.fingerprint(root) == before
 
 
+def test_continuous_integration_keeps_that_folder():
+    workflow = Path(__file__).parents[1] / ".github" / "workflows" / "book.yml"
+    assert "path: _build/results\n" in workflow.read_text(encoding="utf-8")
+
+
 def test_old_results_go_and_current_ones_stay(root):
     results = root / "_build" / "results"
     (results / "old").mkdir(parents=True)
