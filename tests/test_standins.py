@@ -1,5 +1,6 @@
 """The shipped stand-ins load unmodified, are what their cards say, and have learned something."""
 
+import csv
 import hashlib
 import json
 import re
@@ -14,8 +15,10 @@ from speech_interp.corpus import load_corpus
 from speech_interp.models import load_model
 from speech_interp.probing import classify, grouped_folds
 from training.pretraining import acoustics
+from training.pretraining.config import Phase
 from training.pretraining.ctc import decode, edit_distance
 from training.pretraining.features import Cache, frame_count, span_mask
+from training.pretraining.loop import load, train
 from training.pretraining.one_voice import best_path
 from training.pretraining.score import abx_triples, dtw, middle_frames, states_by
 from training.pretraining.text import letters, sentence, verses
@@ -186,7 +189,8 @@ def test_negatives_come_from_the_same_utterance_and_never_are_the_frame():
     assert not (drawn == torch.arange(47)[:, None]).any()
 
 
-def test_cache_visits_every_utterance_once_an_epoch(tmp_path):
+@pytest.fixture
+def cached(tmp_path):
     (tmp_path / "features").mkdir()
     (tmp_path / "speech").mkdir()
     rng = np.random.default_rng(0)
@@ -197,13 +201,54 @@ def test_cache_visits_every_utterance_once_an_epoch(tmp_path):
     (tmp_path / "speech" / "0000.json").write_text(json.dumps(records))
     count = sum(frame_count(record["length"]) for record in records)
     np.save(tmp_path / "features" / "0000.npy", np.zeros((count, 256), np.float16))
-    cache = Cache(tmp_path)
-    batches = cache._batches(0, 20, 0)
+    return Cache(tmp_path)
+
+
+def test_cache_visits_every_utterance_once_an_epoch(cached):
+    batches = cached._batches(0, 20, 0)
     seen = [item.letters for batch in batches for item in batch]
     assert len(set(seen)) == len(seen) >= 55  # the last, unfilled batch waits for another epoch
-    features, speech = cache.stack(batches[0])
+    features, speech = cached.stack(batches[0])
     assert features.shape == (*speech.shape, 256)
     assert speech.sum().item() == sum(item.length for item in batches[0])
+
+
+def test_cache_draws_anew_for_another_seed(cached):
+    first, *second = (cached._batches(*which) for which in [(0, 20, 0), (0, 20, 1), (1, 20, 0)])
+    assert all(other != first for other in second)
+    assert cached.batch(len(first), 20, 0) == second[1][0]
+
+
+SHORT = Phase(steps=10, batch_s=1, learning_rate=0.1, warmup_steps=1, log_every=1, muon=False)
+
+
+def losses_of(module, stops_at=None, broken_at=None):
+    def loss_at(step):
+        if step == stops_at:
+            raise KeyboardInterrupt
+        factor = float("nan") if step == broken_at else 1.0
+        return factor * module(torch.ones(1, 2)).square().mean(), {"audio_s": 1.0}
+
+    return loss_at
+
+
+def test_curve_of_a_run_that_was_killed_and_went_on_has_every_step_once(tmp_path):
+    module = torch.nn.Linear(2, 1)
+    assert train(module, losses_of(module), SHORT, tmp_path, minutes=0)["steps"] == 1
+    with pytest.raises(KeyboardInterrupt):
+        train(module, losses_of(module, stops_at=6), SHORT, tmp_path)
+    assert train(module, losses_of(module), SHORT, tmp_path)["steps"] == 10
+    rows = list(csv.DictReader((tmp_path / "curves.csv").open(newline="")))
+    assert [int(row["step"]) for row in rows] == list(range(1, 11))
+
+
+def test_a_loss_that_is_no_number_ends_training_and_spares_the_checkpoint(tmp_path):
+    module = torch.nn.Linear(2, 1)
+    train(module, losses_of(module), SHORT, tmp_path, minutes=0)
+    with pytest.raises(FloatingPointError, match="loss of step 3 is nan"):
+        train(module, losses_of(module, broken_at=3), SHORT, tmp_path)
+    assert load(tmp_path, module)["steps"] == 1
+    assert all(parameter.isfinite().all() for parameter in module.parameters())
 
 
 def test_dtw_is_zero_for_a_stretched_copy_and_grows_with_the_angle():

@@ -66,7 +66,7 @@ class Cache:
         self.runs = runs
         self.items: list[Item] = []
         self.arrays: dict[tuple[str, int], np.ndarray] = {}
-        self._order: tuple[int, list] = (-1, [])
+        self._orders: dict[tuple, list[list[Item]]] = {}
         for path in sorted((runs / kinds[0]).glob("[0-9]*.npy")):
             if all((runs / kind / path.name).exists() for kind in kinds):
                 self._add(int(path.stem))
@@ -87,7 +87,10 @@ class Cache:
         return self.arrays[key][item.start : item.start + item.length]
 
     def batch(self, step: int, batch_s: float, seed: int) -> list[Item]:
-        """The utterances of a step: every utterance once an epoch, neighbours of similar length."""
+        """The utterances of a step: each at most once an epoch, neighbours of similar length.
+
+        The longest few of an epoch, too few for a batch, are left out of it.
+        """
         at = step
         epoch = 0
         while at >= len(batches := self._batches(epoch, batch_s, seed)):
@@ -96,7 +99,8 @@ class Cache:
         return batches[at]
 
     def _batches(self, epoch, batch_s, seed):
-        if self._order[0] != epoch:
+        key = (epoch, batch_s, seed)
+        if key not in self._orders:
             rng = np.random.default_rng((seed, epoch))
             lengths = np.array([item.length for item in self.items])
             order = np.argsort(lengths * rng.uniform(0.9, 1.1, len(lengths)))
@@ -106,8 +110,8 @@ class Cache:
                 if len(batch) * max(item.length for item in batch) > batch_s * 50:
                     batches.append(batch)
                     batch = []
-            self._order = (epoch, [batches[i] for i in rng.permutation(len(batches))])
-        return self._order[1]
+            self._orders[key] = [batches[i] for i in rng.permutation(len(batches))]
+        return self._orders[key]
 
     def stack(self, items: list[Item]) -> tuple[torch.Tensor, torch.Tensor]:
         """Features (item, frame, unit), zero beyond the end, and a mask of what is speech."""

@@ -62,6 +62,7 @@ def train(module: torch.nn.Module, loss_at, phase: Phase, folder: Path, *, minut
     trained = [p for p in module.parameters() if p.requires_grad]
     optimizer = Optimizers(module, phase)
     step, seconds, audio_s = _resume(folder, module, optimizer)
+    _forget_rows_after(step, folder / "curves.csv")
     started = saved = time.monotonic()
     module.train()
     means: dict[str, float] = {}
@@ -70,6 +71,8 @@ def train(module: torch.nn.Module, loss_at, phase: Phase, folder: Path, *, minut
         optimizer.set_learning_rate(learning_rate_at(step, phase))
         torch.manual_seed(1_000_003 * phase.seed + step)
         loss, numbers = loss_at(step)
+        if not loss.isfinite():  # one step more, and the next checkpoint would be lost too
+            raise FloatingPointError(f"loss of step {step} is {loss.item()}")
         module.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, phase.clip_norm)
@@ -123,6 +126,14 @@ def _save(folder, module, optimizer, summary):
     torch.save({**state, "summary": summary}, unfinished)
     unfinished.replace(folder / "checkpoint.pt")
     (folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
+
+
+def _forget_rows_after(step, path):
+    """A killed run logs further than its last checkpoint; those steps will be done again."""
+    if path.exists():
+        head, *rows = path.read_bytes().splitlines(keepends=True)
+        kept = [row for row in rows if int(row.split(b",")[0]) <= step]
+        path.write_bytes(b"".join([head, *kept]))
 
 
 def _log(path, row):
