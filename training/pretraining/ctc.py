@@ -2,7 +2,7 @@
 
     python -m training.pretraining.ctc --runs FOLDER [--minutes 30]
 
-As in the original the front end stays frozen. Spans of time are masked for regularity, and the
+As in the original the front end stays frozen. Spans of time are masked for regularisation, and the
 last one in twenty shards is kept back: its error rate is logged and chooses nothing.
 """
 

@@ -2,7 +2,7 @@
 
     python -m training.pretraining.export --runs FOLDER
 
-The cards come afterwards, from `training.pretraining.score`.
+The cards come afterwards, from `training.pretraining.score` and `training.pretraining.card`.
 """
 
 import json

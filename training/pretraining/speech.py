@@ -4,7 +4,7 @@
 
 A shard is `NNNN.npy` (all its samples, int16) beside `NNNN.json` (one record an utterance). Each
 is drawn from its own number, so that any of them can be made anew, in any order. With `--neural`
-it makes the shards of Kokoro, which needs training/corpus/requirements.txt.
+it makes the shards of Kokoro, which needs training/pretraining/requirements.txt.
 """
 
 import argparse
