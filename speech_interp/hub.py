@@ -144,7 +144,7 @@ def _model_info(name: str, revision: str | None = None) -> Any:
 
 
 def find_dataset(name: str) -> None:
-    """Returns where the Hub has the dataset; raises Unavailable in a few seconds where not."""
+    """Raises Unavailable, in a few seconds, unless the Hub has the dataset."""
     from huggingface_hub import HfApi
 
     if _offline():

@@ -59,8 +59,8 @@ def classify(
 ) -> ProbeResult:
     """Return what logistic regression on each layer predicts for the test items of each fold.
 
-    `penalty`: weight of the squared coefficients beside the mean loss per item. `clusters`: items
-    resampled together for intervals (speakers, sentences); by default every item on its own.
+    `penalty`: weight of half the squared coefficients beside the mean loss per item. `clusters`:
+    items resampled together for intervals (speakers, sentences); by default every item on its own.
     """
     layers, classes, codes = _checked(states, labels, folds)
 
@@ -83,7 +83,8 @@ def regress(
 ) -> ProbeResult:
     """Return what ridge regression on each layer predicts for the test items of each fold.
 
-    Many targets cost little more than one: to sweep lags, put shifted copies side by side.
+    `penalty`: weight of the squared coefficients beside the mean squared error. Many targets cost
+    little more than one: to sweep lags, put shifted copies side by side.
     """
     targets = np.asarray(targets, dtype=np.float32)
     layers, _, _ = _checked(states, np.arange(len(targets)), folds)
