@@ -47,13 +47,17 @@ def from_dataset(
             )
         utterances.append(
             Utterance(
-                id=str(row.get("id", number)),
-                text=str(row[text]),
-                speaker=str(row.get(speaker, "")),
+                id=_said(row.get("id")) or str(number),
+                text=_said(row[text]),
+                speaker=_said(row.get(speaker)),
                 audio=load_audio(sound.get("bytes") or sound["path"]),
             )
         )
     return utterances
+
+
+def _said(value) -> str:
+    return "" if value is None else str(value)
 
 
 def from_hub(

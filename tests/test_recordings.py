@@ -196,6 +196,14 @@ def test_timit(tmp_path, upper, wav):
     assert len(found.wave) == 16000
 
 
+def test_rows_without_a_text_or_a_speaker_have_none():
+    row = {"audio": {"bytes": encoded(tone(0.5, 16000))}, "text": None, "speaker": None, "id": None}
+    (found,) = from_dataset([row])
+    assert (found.id, found.text, found.speaker) == ("0", "", "")
+    (found,) = from_dataset([row | {"speaker": 0, "id": 0}])
+    assert (found.id, found.speaker) == ("0", "0")
+
+
 def test_timit_in_a_folder_called_test(tmp_path):
     timit_folder(tmp_path / "test" / "TIMIT")
     assert [found.split for found in timit(tmp_path / "test")] == ["train"]
