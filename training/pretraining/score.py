@@ -31,7 +31,7 @@ from training.pretraining.export import DATA, MODELS
 from training.pretraining.text import letters
 
 #: Voices of the corpus whose speaker the models heard in training.
-TRAINING_VOICES = ("kal-flite", "awb-flite", "rms-flite", "slt-flite", "espeak")
+TRAINING_VOICES = ("kal-flite", "awb-flite", "rms-flite", "slt-flite")  # and espeak-ng's
 CONTEXT = 3  # MFCC frames to either side
 PENALTY = 1e-2  # of the probes: the best of 0.001, 0.01 and 0.1 for MFCCs and models alike
 
