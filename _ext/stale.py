@@ -30,7 +30,7 @@ def choose_cache(app, config):
     caches = Path(app.outdir).parent / "results"
     current = caches / fingerprint(Path(app.srcdir))
     for old in caches.glob("*"):
-        if old != current:
+        if old != current and old.is_dir():
             shutil.rmtree(old)
     config.nb_execution_cache_path = str(current)
 

@@ -58,7 +58,8 @@ def test_old_results_go_and_current_ones_stay(root):
     results = root / "_build" / "results"
     (results / "old").mkdir(parents=True)
     (results / stale.fingerprint(root)).mkdir()
+    (results / ".DS_Store").write_bytes(b"what macOS leaves in a folder that was looked at")
     app, config = SimpleNamespace(outdir=root / "_build" / "html", srcdir=root), SimpleNamespace()
     stale.choose_cache(app, config)
-    assert [p.name for p in results.iterdir()] == [stale.fingerprint(root)]
+    assert [p.name for p in results.iterdir() if p.is_dir()] == [stale.fingerprint(root)]
     assert config.nb_execution_cache_path == str(results / stale.fingerprint(root))
