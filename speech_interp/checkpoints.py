@@ -118,6 +118,8 @@ def missing_files(folder: Path, *, weights: bool = True) -> list[str]:
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        config = None
+    if not isinstance(config, dict):
         return ["config.json"]
     lacking = []
     if not _has_one_of(folder, "preprocessor_config.json", "processor_config.json"):

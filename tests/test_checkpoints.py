@@ -164,6 +164,12 @@ def test_every_shard_counts(tmp_path):
     assert missing_files(tmp_path / "sharded") == [shards[1].name]
 
 
+@pytest.mark.parametrize("content", ["{", "[]", "null"])
+def test_broken_configuration_is_named(folder, content):
+    (folder / "config.json").write_text(content)
+    assert missing_files(folder) == ["config.json"]
+
+
 @pytest.mark.parametrize("content", ["{", "{}", "[]"])
 def test_broken_index_is_named(folder, content):
     (folder / "model.safetensors").rename(folder / "model-1.safetensors")
