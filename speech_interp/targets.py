@@ -221,14 +221,23 @@ def layer_states(
     layers, taken = encoder_layers(model), []
     if not 1 <= layer <= len(layers):
         raise ValueError(f"layer is {layer}, expected 1 to {len(layers)}")
-    hook = layers[layer - 1].register_forward_hook(
-        lambda module, args, output: taken.append(output)
-    )
+
+    def take(module, args, output):
+        taken.append(output)
+        raise _Reached
+
+    hook = layers[layer - 1].register_forward_hook(take)
     try:
         encoder_of(model)(_normalised(waves))
+    except _Reached:  # an explanation takes hundreds of passes: none runs the layers above
+        pass
     finally:
         hook.remove()
     return taken[0]
+
+
+class _Reached(Exception):
+    """Ends a forward pass at the layer that was asked for."""
 
 
 def convolution_features(model, waves: Tensor) -> Float[Tensor, "batch channel frame"]:

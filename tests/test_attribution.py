@@ -481,6 +481,24 @@ def test_convolution_features_are_an_input_level_of_their_own(family):
     assert gap < 0.05 * difference + 1e-4
 
 
+@pytest.mark.parametrize("family", ["wav2vec2", "hubert"])
+def test_states_of_a_layer_run_no_layer_above(family):
+    model, wave = tiny_model(family), torch.tensor(noise())[None]
+    ran = []
+    hooks = [
+        layer.register_forward_hook(lambda *call, k=k: ran.append(k))
+        for k, layer in enumerate(targets.encoder_layers(model), start=1)
+    ]
+    for layer in (3, 1, 2):  # a pass that ended early leaves nothing behind for the next
+        ran.clear()
+        states = targets.layer_states(model, wave, layer=layer)
+        assert ran == list(range(1, layer + 1))
+        expected = hidden_states(model, noise()).values[layer]
+        torch.testing.assert_close(states[0], expected, atol=1e-4, rtol=0)
+    for hook in hooks:
+        hook.remove()
+
+
 @pytest.mark.parametrize("layer", [0, 4, -1])
 def test_a_layer_that_is_none_of_the_transformers_is_named(layer):
     with pytest.raises(ValueError, match=rf"layer is {layer}, expected 1 to 3"):
