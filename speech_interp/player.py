@@ -23,6 +23,7 @@ from speech_interp.plotting import colour_scale
 
 LONGEST_S = 300  # everything is inside the page
 BIT_RATE = 40_000  # 5 s make 33 kB of base64
+RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # that MP3 holds
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,13 @@ def listen(
 
 
 def encode_mp3(wave: Float[np.ndarray, "sample"], rate_hz: int) -> bytes:
-    """The wave as MP3, constant bit rate; louder than full scale is turned down, not clipped."""
+    """The wave as MP3, constant bit rate; louder than full scale is turned down, not clipped.
+
+    Raises ValueError for a rate that MP3 does not hold.
+    """
+    if rate_hz not in RATES_HZ:
+        held = ", ".join(map(str, RATES_HZ))
+        raise ValueError(f"rate_hz is {rate_hz}, MP3 holds only {held}: resample the wave")
     peak = float(np.abs(wave).max())
     target = io.BytesIO()
     # libsndfile maps 0..1 onto the bit rates of the format from high to low.

@@ -146,8 +146,8 @@ def test_keys(show):
         page.keyboard.press(key)
         assert page.evaluate(focused).startswith(label), key
         assert page.locator("[tabindex='0']").count() == 1
-        shadow = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-        assert shadow == "solid", "focus can be seen"
+        outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+        assert outline == "solid", "focus can be seen"
     for count, key in enumerate(["Enter", "Space"], start=1):
         page.keyboard.press(key)
         record = played(page, count)
