@@ -127,7 +127,7 @@ def ctc_log_probs(
     model, waves: Float[Tensor, "batch sample"]
 ) -> Float[Tensor, "batch frame label"]:
     """Return the log-probability of every label in every frame."""
-    return model.module(_normalised(waves)).logits.log_softmax(-1)
+    return model.module(_prepared(model, waves)).logits.log_softmax(-1)
 
 
 def ctc_score(model, labels: Sequence[int]) -> Score:
@@ -223,12 +223,12 @@ def layer_states(
         raise ValueError(f"layer is {layer}, expected 1 to {len(layers)}")
 
     def take(module, args, output):
-        taken.append(output)
+        taken.append(output[0] if isinstance(output, tuple) else output)  # WavLM gives a tuple
         raise _Reached
 
     hook = layers[layer - 1].register_forward_hook(take)
     try:
-        encoder_of(model)(_normalised(waves))
+        encoder_of(model)(_prepared(model, waves))
     except _Reached:  # an explanation takes hundreds of passes: none runs the layers above
         pass
     finally:
@@ -242,7 +242,7 @@ class _Reached(Exception):
 
 def convolution_features(model, waves: Tensor) -> Float[Tensor, "batch channel frame"]:
     """Return what the convolutions of wav2vec2 or HuBERT give, before any Transformer layer."""
-    return encoder_of(model).feature_extractor(_normalised(waves))
+    return encoder_of(model).feature_extractor(_prepared(model, waves))
 
 
 def on_features(model, score: Score, wave: Float[Tensor, "1 sample"]) -> Callable:
@@ -259,7 +259,9 @@ def on_features(model, score: Score, wave: Float[Tensor, "1 sample"]) -> Callabl
     return of_features
 
 
-def _normalised(waves: Tensor) -> Tensor:
-    """Return waves of mean 0 and variance 1, as the feature extractors of both families do."""
+def _prepared(model, waves: Tensor) -> Tensor:
+    """Return waves of mean 0 and variance 1, where the model's feature extractor makes them so."""
+    if not getattr(model.processor, "feature_extractor", model.processor).do_normalize:
+        return waves
     centred = waves - waves.mean(1, keepdim=True)
     return centred / (waves.var(1, unbiased=False, keepdim=True) + 1e-7).sqrt()

@@ -499,6 +499,15 @@ def test_states_of_a_layer_run_no_layer_above(family):
         hook.remove()
 
 
+@pytest.mark.parametrize("family", ["hubert", "wavlm"])
+@pytest.mark.parametrize("normalises", [True, False])
+def test_states_are_those_of_a_model_whose_extractor_may_not_normalise(family, normalises):
+    model, wave = tiny_model(family), noise() + np.float32(0.5)
+    model.processor.do_normalize = normalises
+    states = targets.layer_states(model, torch.tensor(wave)[None], layer=2)
+    torch.testing.assert_close(states[0], hidden_states(model, wave).values[2], atol=1e-4, rtol=0)
+
+
 @pytest.mark.parametrize("layer", [0, 4, -1])
 def test_a_layer_that_is_none_of_the_transformers_is_named(layer):
     with pytest.raises(ValueError, match=rf"layer is {layer}, expected 1 to 3"):
@@ -581,7 +590,7 @@ def test_words_of_the_best_ctc_path_hold_the_frames_of_their_letters():
     )
     model = SimpleNamespace(
         module=lambda waves: SimpleNamespace(logits=logits.expand(len(waves), -1, -1)),
-        processor=SimpleNamespace(tokenizer=tokenizer),
+        processor=SimpleNamespace(tokenizer=tokenizer, do_normalize=True),
     )
     first, second = targets.ctc_words(model, noise())
     assert (first.label, first.places, first.tokens) == ("AB", (1, 2, 4), (2, 2, 3))

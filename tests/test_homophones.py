@@ -101,7 +101,7 @@ def test_ctc_log_odds_are_the_scores_of_the_sentence_with_either_spelling():
     )
     model = SimpleNamespace(
         module=transformers.Wav2Vec2ForCTC(config).eval(),
-        processor=SimpleNamespace(tokenizer=tokenizer),
+        processor=SimpleNamespace(tokenizer=tokenizer, do_normalize=True),
         family="wav2vec2",
     )
     utterance = spoken(["Da", "b", "ac", "e"], cue=0, target=2, spelling="ac")
