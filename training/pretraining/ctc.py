@@ -62,7 +62,7 @@ def edit_distance(a: str, b: str) -> int:
 
 def run(recipe: Recipe, *, minutes=None):
     phase = recipe.ctc.phase
-    cache = Cache(recipe.runs)
+    cache = Cache(recipe.runs, neural=True)
     kept_back = [item for item in cache.items if item.shard % 20 == 19]
     cache.items = [item for item in cache.items if item.shard % 20 != 19]
     model = new_model(phase.seed)

@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from training.pretraining.acoustics import augment, normalise
-from training.pretraining.config import RECEPTIVE_FIELD, STRIDE
+from training.pretraining.config import RECEPTIVE_FIELD, STRIDE, Data
 from training.pretraining.front_end import command_line, trained_front_end
 from training.pretraining.speech import read_shard, shards
 
@@ -60,15 +60,19 @@ class Item:
 
 
 class Cache:
-    """The shards of which all `kinds` are cached, in batches of about equal length."""
+    """The shards of which all `kinds` are cached, in batches of about equal length.
 
-    def __init__(self, runs: Path, *, kinds: tuple[str, ...] = ("features",)):
+    Those of neural voices are left out unless `neural`: pre-training is not to hear them.
+    """
+
+    def __init__(self, runs: Path, *, kinds: tuple[str, ...] = ("features",), neural: bool = False):
         self.runs = runs
         self.items: list[Item] = []
         self.arrays: dict[tuple[str, int], np.ndarray] = {}
         self._orders: dict[tuple, list[list[Item]]] = {}
         for path in sorted((runs / kinds[0]).glob("[0-9]*.npy")):
-            if all((runs / kind / path.name).exists() for kind in kinds):
+            left_out = int(path.stem) >= Data().shards and not neural
+            if not left_out and all((runs / kind / path.name).exists() for kind in kinds):
                 self._add(int(path.stem))
 
     def _add(self, number):
