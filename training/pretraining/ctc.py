@@ -102,9 +102,9 @@ def run(recipe: Recipe, *, minutes=None):
             zero_infinity=True,
         )
         numbers = {"audio_s": speech.sum().item() / 50}
-        if checked and step % 100 == 99:
+        if not last_rate or step % 100 == 99:
             last_rate["error_rate"] = error_rate()
-        return loss, {**numbers, "error_rate": last_rate.get("error_rate", 1.0)}
+        return loss, {**numbers, **last_rate}
 
     return train(model, loss_at, phase, recipe.runs / "ctc", minutes=minutes)
 
