@@ -21,7 +21,8 @@ from speech_interp.models import load_model
 from training.corpus import items, pack
 from training.corpus.build import spoken
 from training.corpus.measured import CODEC
-from training.corpus.verify import NAME, edit_distance, plain, transcribe
+from training.corpus.verify import NAME, plain, transcribe
+from training.pretraining.ctc import edit_distance
 
 VOICES = ("kal-flite", "rms-flite", "slt-flite", "en-us-espeak")
 TRAIN, TEST = range(0, 120, 4), range(3, 122, 8)

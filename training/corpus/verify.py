@@ -24,6 +24,7 @@ from training.corpus import pack
 from training.corpus.build import CACHE, DATA
 from training.corpus.measured import WHISPER
 from training.corpus.timing import match
+from training.pretraining.ctc import edit_distance
 
 NAME = "openai/whisper-tiny.en"
 #: Heads whose cross-attention follows the sound, as OpenAI gives them for tiny.en.
@@ -145,15 +146,6 @@ def error_rate(utterances, transcripts):
     errors, said = counts[draws].sum(axis=1).T
     low, high = np.quantile(errors / said, [0.025, 0.975])
     return counts[:, 0].sum() / counts[:, 1].sum(), (low, high)
-
-
-def edit_distance(one, other):
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        last, row[0] = row[0], i
-        for j, b in enumerate(other, 1):
-            last, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, last + (a != b))
-    return row[-1]
 
 
 def deviations_s(utterances, transcripts):

@@ -6,6 +6,8 @@ As in the original the front end stays frozen. Spans of time are masked for regu
 last one in twenty shards is kept back: its error rate is logged and chooses nothing.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -50,7 +52,7 @@ def decode(ids) -> str:
     return "".join(VOCABULARY[i] for i in kept if i > 3)
 
 
-def edit_distance(a: str, b: str) -> int:
+def edit_distance(a: Sequence, b: Sequence) -> int:
     """Fewest insertions, deletions and substitutions that turn `a` into `b`."""
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
