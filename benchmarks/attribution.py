@@ -21,8 +21,8 @@ import numpy as np
 import torch
 import transformers
 
-from speech_interp import attribution
-from speech_interp.audio import RATE_HZ
+from speech_interp.methods import attribution
+from speech_interp.speech.audio import RATE_HZ
 
 
 def make_score(small: bool):

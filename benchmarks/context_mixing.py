@@ -21,7 +21,7 @@ from itertools import pairwise
 import torch
 import transformers
 
-from speech_interp.context_mixing import record_attention, value_zeroing
+from speech_interp.methods.context_mixing import record_attention, value_zeroing
 
 
 def wav2vec2_base(small: bool, duration_s: float):

@@ -10,8 +10,8 @@ import time
 import numpy as np
 import torch
 
-from speech_interp.hidden_states import encoder_of, hidden_states, model_inputs
-from speech_interp.models import load_model
+from speech_interp.models.loading import load_model
+from speech_interp.states.hidden_states import encoder_of, hidden_states, model_inputs
 
 NAMES = ("facebook/wav2vec2-base", "facebook/hubert-base-ls960", "openai/whisper-tiny.en")
 

@@ -16,8 +16,8 @@ import time
 
 import numpy as np
 
-from speech_interp.cka_sums import CkaSums
-from speech_interp.similarity import cka_matrix
+from speech_interp.methods.cka import cka_matrix
+from speech_interp.statistics.moments import CkaSums
 
 
 def gram_space_cka(x, y):

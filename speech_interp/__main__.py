@@ -2,8 +2,8 @@
 
 import sys
 
-from speech_interp.checkpoints import CheckpointError
-from speech_interp.models import load_model
+from speech_interp.models.checkpoint_files import CheckpointError
+from speech_interp.models.loading import load_model
 
 if __name__ == "__main__":
     try:

@@ -110,7 +110,8 @@ def isolate(monkeypatch, home: Path) -> None:
     """Gives a test caches of its own under `home`, and neither a Hub nor a package index."""
     import huggingface_hub.constants
 
-    from speech_interp import checkpoints, hub
+    from speech_interp.models import checkpoint_files
+    from speech_interp.speech import hub_access
 
     for variable in (
         "SPEECH_INTERP_CHECKPOINTS",
@@ -124,5 +125,5 @@ def isolate(monkeypatch, home: Path) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(home / "no-wheels"))
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setattr(checkpoints, "_temporary_folders", {})
-    hub.forget_unreachable()
+    monkeypatch.setattr(checkpoint_files, "_temporary_folders", {})
+    hub_access.forget_unreachable()

@@ -6,6 +6,13 @@ import numpy as np
 
 NUMBERS = {"float32": 0, "int8": 1, "int16": 2, "int32": 3, "float16": 4}
 
+SETTINGS = {
+    "alignment_heads": [[1, 0], [1, 2]],
+    "lang_ids": [258, 259],
+    "suppress_ids": [1, 2, 7],
+    "suppress_ids_begin": [220, 256],
+}
+
 
 def text(value: str) -> bytes:
     return struct.pack("<H", len(value) + 1) + value.encode() + b"\0"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-import speech_interp  # noqa: F401  (makes transformers import beside any torch)
+import speech_interp.speech  # noqa: F401  (makes transformers import beside any torch)
 
 ROOT = Path(__file__).parents[1]
 WHISPER = "openai/whisper-tiny.en"
@@ -64,7 +64,7 @@ def save_whisper(root: Path) -> None:
     """Random weights in the shapes of whisper-base beside the tokenizer of whisper-tiny.en."""
     from transformers import WhisperConfig, WhisperForConditionalGeneration, WhisperProcessor
 
-    from speech_interp.checkpoints import find_checkpoint
+    from speech_interp.models.checkpoints import find_checkpoint
 
     small = find_checkpoint(WHISPER).folder
     config = WhisperConfig.from_pretrained(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speech_interp.board import Sample, Table
+from speech_interp.show.sound_board import Sample, Table
 
 
 @dataclass(frozen=True)

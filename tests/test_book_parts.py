@@ -13,7 +13,7 @@ from docutils import nodes
 from docutils.utils import new_document
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from speech_interp.models import load_model
+from speech_interp.models.loading import load_model
 
 ROOT = Path(__file__).parents[1]
 sys.path += [str(ROOT / "_ext"), str(ROOT / "images")]

@@ -50,7 +50,7 @@ def test_a_page_that_cites_lists_its_references(name, text):
 
 
 @pytest.mark.parametrize(
-    "path", sorted(ROOT.glob("speech_interp/*.py")), ids=lambda path: path.name
+    "path", sorted(ROOT.glob("speech_interp/**/*.py")), ids=lambda path: path.name
 )
 def test_source_keys_in_the_package_resolve(path):
     keys = set(SOURCE_KEY.findall(path.read_text(encoding="utf-8")))

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-import speech_interp  # noqa: F401  (makes transformers import beside any torch)
-from speech_interp.checkpoints import DATA, STAND_INS
-from speech_interp.corpus import load_corpus
-from speech_interp.models import load_model
-from speech_interp.probing import classify, grouped_folds
+import speech_interp.speech  # noqa: F401  (makes transformers import beside any torch)
+from speech_interp.methods.probing import classify, grouped_folds
+from speech_interp.models.checkpoints import DATA, STAND_INS
+from speech_interp.models.loading import load_model
+from speech_interp.speech.corpus import load_corpus
 from training.pretraining import acoustics
 from training.pretraining.config import Phase
 from training.pretraining.ctc import decode, edit_distance

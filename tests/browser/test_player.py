@@ -10,8 +10,8 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from sound_samples import clicks, hum, sentence, tone, two_tables
 
-from speech_interp.board import Sample, Table, sound_board
-from speech_interp.player import listen
+from speech_interp.show.player import listen
+from speech_interp.show.sound_board import Sample, Table, sound_board
 
 # Notes every sound that is started: which samples, from where, how long, and when it stops.
 RECORD = """

@@ -11,7 +11,7 @@ from multiprocessing import Pool
 
 from tqdm import tqdm
 
-from speech_interp.corpus import load_corpus
+from speech_interp.speech.corpus import load_corpus
 from training.corpus import pack, tract
 from training.corpus.items import Item
 from training.corpus.speech import Segment, Speech

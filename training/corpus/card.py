@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections import defaultdict
 
-from speech_interp.corpus import load_corpus
+from speech_interp.speech.corpus import load_corpus
 from training.corpus.build import DATA
 from training.corpus.measured import CODEC, WHISPER
 

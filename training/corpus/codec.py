@@ -16,8 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from tqdm import tqdm
 
-from speech_interp.features import mfcc
-from speech_interp.models import load_model
+from speech_interp.models.loading import load_model
+from speech_interp.states.features import mfcc
 from training.corpus import items, pack
 from training.corpus.build import spoken
 from training.corpus.measured import CODEC

@@ -18,8 +18,8 @@ import torch
 from scipy.ndimage import median_filter
 from tqdm import tqdm
 
-from speech_interp.corpus import load_corpus
-from speech_interp.models import load_model
+from speech_interp.models.loading import load_model
+from speech_interp.speech.corpus import load_corpus
 from training.corpus import pack
 from training.corpus.build import CACHE, DATA
 from training.corpus.measured import WHISPER

@@ -237,7 +237,7 @@ def hours(records) -> float:
 
 def overlap(records) -> str:
     """A sentence on what training and corpus share; raises if it is a whole sentence."""
-    from speech_interp.corpus import load_corpus
+    from speech_interp.speech.corpus import load_corpus
     from training.pretraining.text import letters
 
     ours = {record["letters"] for record in records}

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-import speech_interp  # noqa: F401  (makes transformers import beside any torch)
+import speech_interp.speech  # noqa: F401  (makes transformers import beside any torch)
 from training.pretraining.config import NO_DROPOUT, SHAPE, VOCABULARY, Recipe
 from training.pretraining.features import Cache, span_mask
 from training.pretraining.front_end import command_line, trained_front_end

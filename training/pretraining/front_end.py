@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-import speech_interp  # noqa: F401  (makes transformers import beside any torch)
+import speech_interp.speech  # noqa: F401  (makes transformers import beside any torch)
 from training.pretraining.acoustics import augment, log_mel, normalise
 from training.pretraining.config import RATE_HZ, SHAPE, Recipe
 from training.pretraining.loop import load, train

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-import speech_interp  # noqa: F401  (makes transformers import beside any torch)
+import speech_interp.speech  # noqa: F401  (makes transformers import beside any torch)
 from training.pretraining.clusters import label
 from training.pretraining.config import NO_DROPOUT, SHAPE, Hubert, Phase, Recipe
 from training.pretraining.features import Cache, span_mask

@@ -20,11 +20,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from speech_interp.corpus import Utterance, load_corpus
-from speech_interp.frames import frames_in
-from speech_interp.hidden_states import hidden_states
-from speech_interp.models import load_model
-from speech_interp.probing import classify, grouped_folds
+from speech_interp.methods.probing import classify, grouped_folds
+from speech_interp.models.loading import load_model
+from speech_interp.speech.corpus import Utterance, load_corpus
+from speech_interp.states.frames import frames_in
+from speech_interp.states.hidden_states import hidden_states
 from training.pretraining.acoustics import mfcc
 from training.pretraining.ctc import decode, edit_distance
 from training.pretraining.export import DATA, MODELS

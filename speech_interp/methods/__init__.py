@@ -1,0 +1,1 @@
+"""The methods of the book: one module, one chapter."""

@@ -1,0 +1,6 @@
+"""Sound and its labels: the corpus, your own recordings, and what is done to a wave."""
+
+from speech_interp.speech.torchaudio_repair import repair_torchaudio
+
+# Every wing imports this one, so it comes before transformers, which imports torchaudio.
+repair_torchaudio()

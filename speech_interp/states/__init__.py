@@ -1,0 +1,1 @@
+"""What one forward pass gives: frames, states, attention, scores, alignments."""

@@ -1,0 +1,171 @@
+"""What every layer says about every frame, for every model family, under one layer convention.
+
+Layer 0 is what enters the first Transformer layer, layer k the output of the k-th. Read with
+hooks on the unmodified model, because `output_hidden_states` means different things in different
+families (Whisper's last entry has already passed the final layer norm).
+
+Utterances go through one at a time, on purpose: wav2vec2-base and HuBERT-base normalise over time
+and take no mask, so padding a batch would change every frame of its shorter utterances.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy import ndarray
+from torch import Tensor, nn
+
+from speech_interp.speech.audio import RATE_HZ, TooLongAudioError, check_wave
+from speech_interp.states.frames import frame_grid, frames_in
+
+WHISPER_WINDOW_S = 30.0
+LONGEST_PASS_S = 120.0  # attention grows with the square of the duration
+
+
+@dataclass(frozen=True)
+class HiddenStates:
+    """The states of one utterance, with the centre of each frame in seconds."""
+
+    values: Float[Tensor, "layer frame unit"]
+    times_s: Float[ndarray, " frame"]
+    padding_frames: int = 0  # frames of Whisper's 30 s window after the speech, cropped away
+
+    @property
+    def padding_share(self) -> float:
+        """Share of the frames the encoder worked on that were padding, 0 to 1."""
+        return self.padding_frames / (self.padding_frames + len(self.times_s))
+
+    def frames_in(self, interval) -> slice:
+        """The frames whose centre lies in the interval (anything with start_s and end_s)."""
+        return frames_in(self.times_s, interval.start_s, interval.end_s)
+
+
+def hidden_states(model, wave: ndarray) -> HiddenStates:
+    """The states of all layers for a mono 16 kHz wave (sample,), Whisper's cropped to the speech.
+
+    Raises a named `AudioError` for a wave that is not mono, not finite, under 25 ms, or too long
+    for one pass (30 s for Whisper, 120 s else): then use `stream_hidden_states`.
+    """
+    wave = np.asarray(wave)
+    check_wave(wave)
+    values = _all_layers(model, model_inputs(model, wave))
+    grid = frame_grid(model)
+    frame_count = grid.count(len(wave))
+    return HiddenStates(
+        values=values[:, :frame_count].clone() if grid.padded else values,
+        times_s=grid.times_s(frame_count),
+        padding_frames=values.shape[1] - frame_count,
+    )
+
+
+def stream_hidden_states(
+    model, wave: ndarray, *, window_s: float = 20.0, context_s: float = 4.0
+) -> Iterator[HiddenStates]:
+    """The states of a long wave (sample,) piece by piece: each frame once, in bounded memory.
+
+    Each pass sees `window_s` of sound and `context_s` more on either side. No model saw more than
+    some 30 s at once in training, so this is how long recordings are meant to be read; but a
+    frame's state depends on the window it was computed in, and differs from a single long pass.
+    """
+    wave = np.asarray(wave)
+    check_wave(wave)
+    if window_s < 1 or context_s < 0.1:
+        raise ValueError(
+            f"expected window_s >= 1 and context_s >= 0.1, got {window_s} and {context_s}"
+        )
+    if model.family == "whisper" and window_s + 2 * context_s > WHISPER_WINDOW_S:
+        raise ValueError(f"Whisper sees 30 s: {window_s} s and twice {context_s} s are more")
+    grid = frame_grid(model)
+    window, context = (round(s * RATE_HZ / grid.stride) for s in (window_s, context_s))
+    total = grid.count(len(wave))
+    for first in range(0, total, window):
+        last = min(first + window, total)
+        before = max(0, first - context)
+        # Pieces start on the grid, so their frames are frames of the whole.
+        reach = 0 if grid.padded else grid.field
+        end = min(len(wave), (last + context) * grid.stride + reach)
+        piece = hidden_states(model, wave[before * grid.stride : end])
+        yield HiddenStates(
+            values=piece.values[:, first - before : last - before].clone(),
+            times_s=grid.times_s(last - first, first=first),
+            padding_frames=piece.padding_frames,
+        )
+
+
+def pool(states: HiddenStates, intervals: Sequence) -> Float[Tensor, "layer item unit"]:
+    """The mean state over the frames of each interval: phones, words, or the whole utterance.
+
+    An interval too short to hold the centre of a frame takes the frame nearest to its middle.
+    Raises `ValueError` for an interval beyond the last frame.
+    """
+    if not len(intervals):
+        raise ValueError("intervals: got none, expected at least one")
+    return torch.stack([_mean_over(states, interval) for interval in intervals], dim=1)
+
+
+def _mean_over(states: HiddenStates, interval) -> Float[Tensor, "layer unit"]:
+    frames = states.frames_in(interval)
+    if frames.start == frames.stop:
+        middle_s = (interval.start_s + interval.end_s) / 2
+        nearest = int(np.abs(states.times_s - middle_s).argmin())
+        # The last frames of wav2vec2 end up to 25 ms before the sound does.
+        if abs(states.times_s[nearest] - middle_s) > 0.04:
+            raise ValueError(
+                f"interval {interval.start_s:.3f}-{interval.end_s:.3f} s lies outside the frames, "
+                f"{states.times_s[0]:.3f}-{states.times_s[-1]:.3f} s"
+            )
+        frames = slice(nearest, nearest + 1)
+    return states.values[:, frames].mean(dim=1)
+
+
+def model_inputs(model, wave: ndarray) -> Tensor:
+    """What the encoder takes: the normalised wave (1, sample), Whisper's mel (1, bin, frame).
+
+    Raises TooLongAudioError for what one pass does not take: Whisper's extractor would cut it off.
+    """
+    longest_s = WHISPER_WINDOW_S if model.family == "whisper" else LONGEST_PASS_S
+    if len(wave) / RATE_HZ > longest_s:
+        raise TooLongAudioError(
+            f"wave: {len(wave) / RATE_HZ:.1f} s, one pass takes at most {longest_s:.0f} s; "
+            "cut it, or use stream_hidden_states"
+        )
+    features = model.processor(wave, sampling_rate=RATE_HZ, return_tensors="pt")
+    inputs = features["input_features" if model.family == "whisper" else "input_values"]
+    return inputs.to(next(model.module.parameters()).device)
+
+
+def encoder_of(model) -> nn.Module:
+    """The module that takes `model_inputs`: without the CTC head, without Whisper's decoder."""
+    if model.family == "whisper":
+        return model.module.get_encoder()
+    return model.module.base_model
+
+
+def encoder_layers(model) -> nn.ModuleList:
+    """The Transformer layers of the encoder, in order."""
+    encoder = encoder_of(model)
+    return encoder.layers if model.family == "whisper" else encoder.encoder.layers
+
+
+@torch.no_grad()
+def _all_layers(model, inputs: Tensor) -> Float[Tensor, "layer frame unit"]:
+    """One forward pass; hooks take what enters the first layer and what leaves every layer."""
+    taken = []
+
+    def take_input(_, args, kwargs):
+        taken.append(args[0] if args else kwargs["hidden_states"])
+
+    def take_output(_, args, output):
+        taken.append(output[0] if isinstance(output, tuple) else output)  # WavLM gives a tuple
+
+    layers = encoder_layers(model)
+    hooks = [layers[0].register_forward_pre_hook(take_input, with_kwargs=True)]
+    hooks += [layer.register_forward_hook(take_output) for layer in layers]
+    try:
+        encoder_of(model)(inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return torch.cat(taken).float().cpu()

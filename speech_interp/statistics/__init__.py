@@ -1,0 +1,1 @@
+"""What every number needs: sums, scores by layer, resampling."""

@@ -1,0 +1,92 @@
+"""Frames against an impulse sent through the real convolutions of every family."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from tiny import FAMILIES, tiny_model
+
+from speech_interp.speech.audio import RATE_HZ
+from speech_interp.states.frames import FrameGrid, convolution_grid, frame_grid, frames_in
+
+
+def front_end(model, wave):
+    """Frames as they leave the convolutions, with nothing that mixes over time but them."""
+    if model.family == "whisper":
+        mel = model.processor(wave, sampling_rate=RATE_HZ, return_tensors="pt").input_features
+        encoder = model.module.get_encoder()
+        return encoder.conv2(torch.relu(encoder.conv1(mel)))[0].T
+    extractor = model.module.base_model.feature_extractor
+    for layer in extractor.conv_layers:
+        if isinstance(getattr(layer, "layer_norm", None), torch.nn.GroupNorm):
+            layer.layer_norm = torch.nn.Identity()  # normalises over time: every frame would move
+    return extractor(torch.from_numpy(wave)[None])[0].T
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_an_impulse_moves_exactly_the_frames_that_see_it(family):
+    model = tiny_model(family)
+    grid = frame_grid(model)
+    rng = np.random.default_rng(0)
+    wave = rng.normal(scale=0.1, size=RATE_HZ).astype(np.float32)
+    before = front_end(model, wave)
+    for sample in [5000, 5120, 5121, 5280, 5319, 5439, 7777]:
+        moved = wave.copy()
+        moved[sample] += 0.5
+        changed = (front_end(model, moved) - before).abs().amax(dim=1) > 0
+        sees = [
+            start <= sample < stop
+            for start, stop in map(grid.samples, range(grid.count(len(wave))))
+        ]
+        if family == "whisper":  # the first sample of a Hann window weighs nothing
+            sees = [saw and sample != grid.samples(frame)[0] for frame, saw in enumerate(sees)]
+        np.testing.assert_array_equal(changed[: len(sees)].numpy(), sees)
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "whisper"])
+@torch.no_grad()
+def test_count_equals_the_model_s(family):
+    model = tiny_model(family)
+    for samples in [400, 719, 720, 16000, 16001, 23456]:
+        frames = front_end(model, np.zeros(samples, dtype=np.float32))
+        assert frame_grid(model).count(samples) == len(frames)
+
+
+def test_numbers_every_reader_meets():
+    grid = frame_grid(tiny_model("wav2vec2"))
+    assert grid == FrameGrid(stride=320, field=400, offset=200, padded=False)
+    assert grid.count(RATE_HZ) == 49
+    assert grid.count(399) == 0
+    np.testing.assert_allclose(grid.times_s(3), [0.0125, 0.0325, 0.0525])
+    whisper = frame_grid(tiny_model("whisper"))
+    assert whisper.count(30 * RATE_HZ) == 1500
+    np.testing.assert_allclose(whisper.times_s(2, first=1), [0.02, 0.04])
+
+
+def test_grid_of_two_convolutions_by_hand():
+    # Kernel 3 step 2, then kernel 2 step 3: output 1 sees inputs 3 and 4, samples 6 to 10.
+    grid = convolution_grid([3, 2], [2, 3])
+    assert (grid.stride, grid.field) == (6, 5)
+    assert grid.samples(1) == (6, 11)
+
+
+def test_adjacent_intervals_share_no_frame_and_lose_none():
+    times_s = frame_grid(tiny_model("wav2vec2")).times_s(200)
+    rng = np.random.default_rng(1)
+    bounds_s = np.concatenate([[0.0], np.sort(rng.uniform(0, 4.0, 30)), [4.1]])
+    found = [frames_in(times_s, a, b) for a, b in itertools.pairwise(bounds_s)]
+    assert np.concatenate([np.arange(s.start, s.stop) for s in found]).tolist() == list(range(200))
+
+
+def test_a_frame_on_the_boundary_belongs_to_what_begins():
+    times_s = 0.02 * np.arange(50)
+    assert frames_in(times_s, 0.1, 0.1 + 0.2) == slice(5, 15)  # 0.1 + 0.2 is a little over 0.3
+    assert frames_in(times_s, 0.3, 0.5) == slice(15, 25)
+    assert frames_in(times_s, 0.301, 0.319) == slice(16, 16)
+
+
+def test_reversed_interval_is_refused():
+    with pytest.raises(ValueError, match="expected 0 <= start_s <= end_s, got 2 and 1"):
+        frames_in(np.arange(3.0), 2, 1)
