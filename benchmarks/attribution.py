@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import transformers
 
-from speech_interp.methods import attribution
+from speech_interp.methods import attribution, games
 from speech_interp.speech.audio import RATE_HZ
 
 
@@ -79,14 +79,14 @@ def main() -> None:
     score, passes = make_score(options.small)
     wave = np.random.default_rng(0).normal(0, 0.1, options.seconds * RATE_HZ).astype(np.float32)
     # The segments cover the whole sound, so both sides have the same players.
-    segments = attribution.windows(options.seconds, options.seconds / options.segments)
+    segments = games.windows(options.seconds, options.seconds / options.segments)
     size = "small" if options.small else "wav2vec2-base"
     print(
         f"{size}, {options.seconds} s of sound, {len(segments)} segments, torch", torch.__version__
     )
 
     def game():
-        return attribution.make_game(score, wave, segments)
+        return games.make_game(score, wave, segments)
 
     spans, shapley = game().spans, captum.attr.ShapleyValueSampling
     arguments = (score, wave, spans)

@@ -17,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from speech_interp.methods.probing import PENALTY, classify, grouped_folds, regress
-from speech_interp.statistics.layer_scores import correlation
+from speech_interp.statistics.predictions import correlation
 
 
 def planted_states(layers, items, units, seed=0):

@@ -6,18 +6,14 @@ cheaper. Every function takes the *debiased* estimate unless told otherwise. Whe
 in float32, as models give them, `cka_matrix` multiplies units in float32 and sums in float64.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
-Space = Float[np.ndarray, "_item _unit"] | Float[torch.Tensor, "_item _unit"]
-Spaces = (
-    Sequence[Space]
-    | Float[np.ndarray, "_space _item _unit"]
-    | Float[torch.Tensor, "space item unit"]
-)
+from speech_interp.statistics.moments import Moments
+from speech_interp.statistics.spaces import Space, Spaces, check_same_items, to_arrays
 
 Grams = Sequence[Float[np.ndarray, "_item _item"]] | Float[np.ndarray, "_space _item _item"]
 
@@ -50,6 +46,19 @@ def cka_matrix(
     square_norms = np.stack([np.einsum("iu,iu->i", x, x) for x in spaces], axis=1)
     cka = align(inner, square_norms.T @ square_norms, square_norms.sum(0), len(spaces[0]), debiased)
     return cka[: len(rows), first_column:]
+
+
+def cka_of_moments(moments: Moments, *, debiased: bool = True) -> Float[np.ndarray, "space space"]:
+    """Return linear CKA of every pair of spaces whose sums were collected, shard by shard.
+
+    The numbers of `cka_matrix` over all items at once. Raises ValueError for fewer than 4 items.
+    """
+    check_count(moments.item_count)
+    count = len(moments.widths)
+    pairs = [[moments.scatter(i, j) for j in range(count)] for i in range(count)]
+    inner = np.array([[np.linalg.norm(block) ** 2 for block in row] for row in pairs])
+    quartic, totals = moments.norm_products()
+    return align(inner, quartic, totals, moments.item_count, debiased)
 
 
 def gram_cka(
@@ -181,23 +190,6 @@ def _unit_grams(grams: Grams, debiased: bool) -> Float[np.ndarray, "space item_i
     return flat / lengths[:, None]
 
 
-def to_arrays(spaces: Spaces, name: str) -> list[np.ndarray]:
-    """Return the spaces in float32, where they come in it, or float64; raise for wrong ones."""
-    arrays = []
-    for k, space in enumerate(spaces):
-        if isinstance(space, torch.Tensor):
-            space = space.detach().cpu().numpy()
-        array = np.asarray(space)
-        if array.dtype != np.float32:
-            array = array.astype(np.float64, copy=False)
-        if array.ndim != 2:
-            raise ValueError(f"{name}[{k}] has shape {array.shape}, expected (item, unit)")
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name}[{k}] holds values that are not finite")
-        arrays.append(array)
-    return arrays
-
-
 def centred(spaces: Spaces, name: str) -> list[np.ndarray]:
     """Return the spaces in float64, the mean of every unit taken off."""
     arrays = to_arrays(spaces, name)
@@ -219,11 +211,3 @@ def check_spread(scales: Float[np.ndarray, " space"], inner: Float[np.ndarray, "
     if not (left > 1e-12).all():
         empty = int(np.argmin(left))
         raise ValueError(f"space {empty} has zero variance: all its items are equally far apart")
-
-
-def check_same_items(spaces: Iterable[np.ndarray], at_least: int = 4) -> None:
-    counts = [len(space) for space in spaces]
-    if len(set(counts)) > 1:
-        raise ValueError(f"spaces have unequal numbers of items: {counts}")
-    if counts[0] < at_least:
-        raise ValueError(f"spaces have {counts[0]} items, expected at least {at_least}")

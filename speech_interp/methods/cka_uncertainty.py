@@ -8,14 +8,12 @@ from jaxtyping import Float
 
 from speech_interp.methods.cka import (
     GRAM_BLOCK_BYTES,
-    Space,
-    Spaces,
     centred,
     check_count,
-    check_same_items,
     check_spread,
     hsic,
 )
+from speech_interp.statistics.spaces import Space, Spaces, check_same_items
 
 MOVING = 200  # to move one entry of a Gram matrix takes about as long as so many multiplications
 Names = Sequence | np.ndarray  # one name for each item: its speaker, its utterance, its phone

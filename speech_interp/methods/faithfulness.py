@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from speech_interp.methods.attribution import Game
+from speech_interp.methods.games import Game
 from speech_interp.states.hidden_states import encoder_layers, encoder_of
 
 

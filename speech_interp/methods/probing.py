@@ -19,10 +19,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from speech_interp.statistics.layer_scores import ProbeResult, class_counts, moments
+from speech_interp.statistics.predictions import ProbeResult, class_counts, moments
+from speech_interp.statistics.resampling import cells
 
 States = Float[ndarray, "layer item unit"] | Float[torch.Tensor, "layer item unit"]
 Labels = Sequence | Shaped[ndarray, " _item"]
+Clusters = Labels | tuple[Labels, ...]  # what is drawn anew: speakers, or (speakers, sentences)
 Fold = tuple[Int[ndarray, " _train"], Int[ndarray, " _test"]]
 
 # On phones of the tutorial corpus this penalty lets the fit settle within some 40 steps; the
@@ -54,7 +56,7 @@ def classify(
     labels: Labels,
     folds: Sequence[Fold],
     *,
-    clusters: Labels | None = None,
+    clusters: Clusters | None = None,
     penalty: float = PENALTY,
 ) -> ProbeResult:
     """Return what logistic regression on each layer predicts for the test items of each fold.
@@ -68,9 +70,9 @@ def classify(
         return _predict(layers[layer], codes, folds, lambda n: _logistic(penalty, n))
 
     predicted = np.stack(_for_all_layers(fit, len(layers)))
-    cluster = _codes(clusters, len(codes))
+    cluster, groupings = _clusters(clusters, len(codes))
     counts = class_counts(codes, predicted, cluster, len(classes))
-    return ProbeResult(counts, predicted, codes, classes)
+    return ProbeResult(counts, predicted, codes, classes, groupings)
 
 
 def regress(
@@ -78,7 +80,7 @@ def regress(
     targets: Float[ndarray, "item target"],
     folds: Sequence[Fold],
     *,
-    clusters: Labels | None = None,
+    clusters: Clusters | None = None,
     penalty: float = PENALTY,
 ) -> ProbeResult:
     """Return what ridge regression on each layer predicts for the test items of each fold.
@@ -93,12 +95,13 @@ def regress(
         return _predict(layers[layer], targets, folds, lambda n: _ridge(penalty, n))
 
     predicted = np.stack(_for_all_layers(fit, len(layers)))
-    cluster = _codes(clusters, len(targets))
-    return ProbeResult(moments(targets, predicted, cluster), predicted, targets)
+    cluster, groupings = _clusters(clusters, len(targets))
+    sums = moments(targets, predicted, cluster)
+    return ProbeResult(sums, predicted, targets, groupings=groupings)
 
 
 def chance_level(
-    labels: Labels, folds: Sequence[Fold], *, clusters: Labels | None = None
+    labels: Labels, folds: Sequence[Fold], *, clusters: Clusters | None = None
 ) -> ProbeResult:
     """Return what a probe predicts that sees nothing: the commonest label of its training items."""
     nothing = np.zeros((1, len(labels), 1), dtype=np.float32)
@@ -203,6 +206,16 @@ def _parts(group: Labels, folds: int, seed: int) -> ndarray:
     for part, (_, test) in enumerate(splitter.split(index, groups=index)):
         parts[test] = part
     return parts
+
+
+def _clusters(clusters: Clusters | None, n: int) -> tuple[ndarray, tuple[ndarray, ...]]:
+    """Return the cluster of each item, and what each cluster's groups are in every grouping."""
+    if not isinstance(clusters, tuple) or not clusters or np.ndim(clusters[0]) == 0:
+        codes = _codes(clusters, n)
+        return codes, () if clusters is None else (np.arange(codes.max() + 1),)
+    for names in clusters:
+        _codes(names, n)
+    return cells(*clusters)
 
 
 def _codes(labels: Labels | None, n: int) -> Int[ndarray, " item"]:

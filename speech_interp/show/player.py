@@ -5,39 +5,24 @@ written here and works without JavaScript, `player.js` adds clicking, keys and t
 """
 
 import base64
-import hashlib
-import io
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cache
-from html import escape
-from pathlib import Path
 
 import numpy as np
-import soundfile
 from jaxtyping import Float
 from matplotlib.colors import Colormap, Normalize, to_hex
 
+from speech_interp.show.player_parts import (
+    LONGEST_S,
+    Player,
+    assets,
+    clean_text,
+    encode_mp3,
+    ink,
+    safe_text,
+    wave_row,
+)
 from speech_interp.show.plotting import colour_scale
-
-LONGEST_S = 300  # everything is inside the page
-BIT_RATE = 40_000  # 5 s make 33 kB of base64
-RATES_HZ = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)  # that MP3 holds
-
-
-@dataclass(frozen=True)
-class Player:
-    """What `listen` returns; a notebook shows its HTML, anything else one line of text."""
-
-    html: str
-    description: str
-
-    def _repr_html_(self) -> str:
-        return self.html
-
-    def __repr__(self) -> str:
-        return self.description
 
 
 def listen(
@@ -69,7 +54,7 @@ def listen(
     shown = {tier: tuple(getattr(utterance, tier)) for tier in tiers if utterance is not None}
     if title is None:
         title = getattr(utterance, "text", "") or "sound"
-    parts, names = [_wave_row(samples, rate)], list(shown)
+    parts, names = [wave_row(samples, rate)], list(shown)
     for tier, intervals in shown.items():
         if intervals:
             name = phone_name if tier == "phones" else str
@@ -85,31 +70,7 @@ def listen(
         legend = _legend(values, score_name, colour_map, norm)
     html = _page(samples, rate, title, parts, legend, _widths(names, shown, duration))
     kind = "" if scores is None else f", {score_name} {np.shape(scores)}"
-    return Player(html, f"Player({_clean(title)!r}, {duration:.2f} s{kind})")
-
-
-def encode_mp3(wave: Float[np.ndarray, "sample"], rate_hz: int) -> bytes:
-    """The wave as MP3, constant bit rate; louder than full scale is turned down, not clipped.
-
-    Raises ValueError for a rate that MP3 does not hold.
-    """
-    if rate_hz not in RATES_HZ:
-        held = ", ".join(map(str, RATES_HZ))
-        raise ValueError(f"rate_hz is {rate_hz}, MP3 holds only {held}: resample the wave")
-    peak = float(np.abs(wave).max())
-    target = io.BytesIO()
-    # libsndfile maps 0..1 onto the bit rates of the format from high to low.
-    highest, lowest = (320_000, 32_000) if rate_hz >= 32_000 else (160_000, 8_000)
-    soundfile.write(
-        target,
-        wave / max(peak, 1.0),
-        rate_hz,
-        format="MP3",
-        subtype="MPEG_LAYER_III",
-        bitrate_mode="CONSTANT",
-        compression_level=(highest - BIT_RATE) / (highest - lowest),
-    )
-    return target.getvalue()
+    return Player(html, f"Player({clean_text(title)!r}, {duration:.2f} s{kind})")
 
 
 def _samples(sound, wave, rate_hz):
@@ -162,37 +123,6 @@ def _score_table(scores, columns, rows, score_name):
     return values, rows
 
 
-def _wave_row(samples, rate):
-    """The waveform: one vertical line for each bin, from its lowest to its highest sample."""
-    duration = len(samples) / rate
-    count = int(np.clip(round(duration * 120), 200, 1800))
-    edges = np.linspace(0, len(samples), count + 1)[:-1].astype(int)
-    edges = np.minimum(edges, len(samples) - 1)
-    scale = max(float(np.abs(samples).max()), 1e-4)
-    top = np.rint(500 - 480 * np.maximum.reduceat(samples, edges) / scale).astype(int)
-    bottom = np.rint(500 - 480 * np.minimum.reduceat(samples, edges) / scale).astype(int)
-    lines = "".join(f"M{x} {a}V{b}" for x, (a, b) in enumerate(zip(top, bottom, strict=True)))
-    ticks = "".join(
-        f'<span class="si-tick{" si-before" if t > 0.9 * duration else ""}" '
-        f'style="left:{100 * t / duration:.3f}%">{t:g} s</span>'
-        for t in _ticks(duration)
-    )
-    return (
-        '<div class="si-row si-wave"><span class="si-name"></span><div class="si-lane">'
-        f'<svg viewBox="0 0 {count} 1000" preserveAspectRatio="none" role="img" '
-        f'aria-label="waveform of {duration:.2f} s"><path d="{lines}" fill="none" '
-        'stroke="currentColor" stroke-width="1.2" vector-effect="non-scaling-stroke" '
-        'stroke-linecap="round"/></svg></div></div>'
-        '<div class="si-row si-axis" aria-hidden="true"><span class="si-name"></span>'
-        f'<div class="si-lane">{ticks}</div></div>'
-    )
-
-
-def _ticks(duration):
-    step = next((s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20) if duration / s <= 12), 30)
-    return [round(i * step, 6) for i in range(int(duration * 0.97 / step) + 1)]
-
-
 def _tier_row(tier, intervals, duration, name):
     kind = tier.removesuffix("s")
     cells = []
@@ -200,7 +130,7 @@ def _tier_row(tier, intervals, duration, name):
         shown = name(item.label)
         small = "" if tier == "words" else " si-small si-one" if len(shown) == 1 else " si-small"
         cells.append(_cell(f"si-cell{small}", item, duration, f"{kind} {shown}", shown))
-    head = f'<span class="si-name" role="rowheader">{_text(tier)}</span>'
+    head = f'<span class="si-name" role="rowheader">{safe_text(tier)}</span>'
     return f'<div class="si-row" role="row">{head}{_lane("".join(cells))}</div>'
 
 
@@ -210,18 +140,18 @@ def _score_row(values, row, columns, duration, colour_map: Colormap, norm: Norma
         name = row.label
         head = (
             f'<span class="si-name" role="rowheader" {_span(row)} '
-            f'aria-label="{_text(f"row {name}, {_seconds(row)}")}">{_text(name)}</span>'
+            f'aria-label="{safe_text(f"row {name}, {_seconds(row)}")}">{safe_text(name)}</span>'
         )
     else:
         name = str(row)
-        head = f'<span class="si-name" role="rowheader">{_text(name)}</span>'
+        head = f'<span class="si-name" role="rowheader">{safe_text(name)}</span>'
     digits = _digits(norm)
     cells = []
     for value, item in zip(values, columns, strict=True):
         if np.isfinite(value):
             colour = to_hex(colour_map(norm(value)))
             said = f"{name}, {item.label}: {value:.4g}"
-            style = f"background:{colour};color:{_ink(colour)}"
+            style = f"background:{colour};color:{ink(colour)}"
             cells.append(_cell("si-cell", item, duration, said, _short(value, digits), style=style))
         else:
             cells.append(
@@ -238,8 +168,8 @@ def _cell(classes, item, duration, said, shown, *, style=""):
     left, width = 100 * item.start_s / duration, 100 * (item.end_s - item.start_s) / duration
     return (
         f'<div class="{classes}" role="gridcell" {_span(item)} '
-        f'aria-label="{_text(f"{said}, {_seconds(item)}")}" '
-        f'style="left:{left:.3f}%;width:{width:.3f}%;{style}"><span>{_text(shown)}</span></div>'
+        f'aria-label="{safe_text(f"{said}, {_seconds(item)}")}" '
+        f'style="left:{left:.3f}%;width:{width:.3f}%;{style}"><span>{safe_text(shown)}</span></div>'
     )
 
 
@@ -271,7 +201,7 @@ def _legend(values, score_name, colour_map, norm):
     low, high = (_number(end, _digits(norm)) for end in (norm.vmin, norm.vmax))
     missing = "" if np.isfinite(values).all() else "<span>hatched: no value</span>"
     return (
-        f'<div class="si-legend"><span>{_text(score_name)}</span><span>{low}</span>'
+        f'<div class="si-legend"><span>{safe_text(score_name)}</span><span>{low}</span>'
         f'<span class="si-ramp" role="img" aria-label="colours from {low} to {high}" '
         f'style="background:linear-gradient(90deg,{stops})"></span><span>{high}</span>'
         f"{missing}</div>"
@@ -295,10 +225,10 @@ def _widths(names, shown, duration):
 
 
 def _page(samples, rate, title, parts, legend, widths):
-    script, style, version = _assets()
-    label = _text(title)
+    script, style, version = assets()
+    label = safe_text(title)
     sound = base64.b64encode(encode_mp3(samples, rate)).decode()
-    wave_row, *rows = parts
+    waveform, *rows = parts
     grid = f'<div role="grid" aria-label="time line">{"".join(rows)}</div>' if rows else ""
     return (
         f'<div class="si-player tex2jax_ignore mathjax_ignore" data-version="{version}" '
@@ -309,38 +239,10 @@ def _page(samples, rate, title, parts, legend, widths):
         f'<span class="si-title">{label}</span>'
         '<button type="button" class="si-out" aria-label="show more time" hidden>−</button>'
         '<button type="button" class="si-in" aria-label="show finer" hidden>+</button></div>'
-        f'<div class="si-scroll"><div class="si-time">{wave_row}{grid}'
+        f'<div class="si-scroll"><div class="si-time">{waveform}{grid}'
         '<div class="si-over"><div class="si-pick" hidden></div>'
         '<div class="si-cursor" hidden></div></div></div></div>'
         f'{legend}<div class="si-status"></div>'
         f'<audio controls preload="none" src="data:audio/mpeg;base64,{sound}"></audio>'
         f"<script>{script}</script></div>"
     )
-
-
-@cache
-def _assets():
-    """Script and style without comments and indentation, and a name for this version of both."""
-    here = Path(__file__)
-    script = here.with_name("player.js").read_text(encoding="utf-8")
-    script = re.sub(r"^\s*//.*\n|(?<=[;{}]) // .*$|^\s+", "", script, flags=re.MULTILINE)
-    style = here.with_name("player.css").read_text(encoding="utf-8").replace("\n", "")
-    version = hashlib.sha256((script + style).encode()).hexdigest()[:8]
-    return script.replace("VERSION", version), style, version
-
-
-def _ink(colour):
-    """Black or white, whichever reads better on `colour` (always a contrast of 4.5 or more)."""
-    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return "#000" if luminance > 0.179 else "#fff"
-
-
-def _clean(text):
-    """Text without control characters, which HTML cannot hold."""
-    return re.sub(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", str(text))
-
-
-def _text(text):
-    return escape(_clean(text), quote=True)

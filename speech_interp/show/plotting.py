@@ -5,7 +5,7 @@ white and the near-black page of the site (4.3 is the most), so a figure brings 
 Every helper draws on an `Axes`, names the axes with their units and returns what it drew.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -21,9 +21,22 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
+from speech_interp.statistics.layer_scores import LayerScores
+
 # Five colours of Okabe and Ito with a contrast of 3 or more on white, and an indigo.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#1f2328", "#2a10b0")
 MARKERS = ("o", "s", "^", "D", "v", "P")  # a second cue beside colour
+GREY = "#59636e"  # floors and chance: what no network has learnt
+# A model keeps its colour and marker in every figure of the book; its twin is drawn open.
+MODEL_STYLES = {
+    "HuBERT": (PALETTE[0], "o"),
+    "wav2vec2": (PALETTE[1], "s"),
+    "wav2vec2 CTC": (PALETTE[2], "^"),
+    "Whisper": (PALETTE[3], "D"),
+    "Whisper base": (PALETTE[5], "P"),
+    "MFCC": (GREY, "v"),
+}
+TWIN = ", untrained"  # the end of the name of a random-init twin
 SEQUENTIAL = LinearSegmentedColormap.from_list(
     "speech_interp_sequential", ["#f7f7f7", "#b9d6ea", "#5fa3cf", "#2166ac", "#053061"]
 )
@@ -101,9 +114,53 @@ def layer_curve(
     return drawn
 
 
+def draw_scores(
+    ax: Axes,
+    scores: Mapping[str, LayerScores],
+    *,
+    score_name: str,
+    chance: float | None = None,
+    chance_name: str = "chance",
+) -> list[ErrorbarContainer]:
+    """Curves over layers with the intervals of their scores; what has one layer is a band.
+
+    `scores`: the name of a model and its `LayerScores`. A model of the book keeps its colour; a
+    name that ends in ", untrained" is drawn open and dashed in the colour of its model.
+    """
+    drawn, bands = [], {name: s for name, s in scores.items() if len(s) == 1}
+    for number, (name, s) in enumerate((n, s) for n, s in scores.items() if n not in bands):
+        style = model_style(name, number)
+        layers = np.arange(len(s))
+        bars = ax.errorbar(
+            layers, s.score(), yerr=s.error_bars(), label=name, capsize=2.5, elinewidth=1.2, **style
+        )
+        drawn.append(bars)
+    for name, s in bands.items():
+        low, high = s.interval()[:, 0]
+        colour = model_style(name, 0)["color"]
+        ax.axhspan(low, high, color=colour, alpha=0.15, linewidth=0)
+        ax.axhline(s.score()[0], color=colour, linewidth=1.4, marker="", label=name)
+    if chance is not None:
+        level_line(ax, chance, label=chance_name)
+    ax.set(xlabel="layer", ylabel=score_name)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    return drawn
+
+
+def model_style(name: str, number: int = 0) -> dict:
+    """Colour, marker and line of a model; `number` chooses for names the book does not know."""
+    plain = name.removesuffix(TWIN)
+    known = (PALETTE[number % len(PALETTE)], MARKERS[number % len(MARKERS)])
+    colour, marker = MODEL_STYLES.get(plain, known)
+    twin = name.endswith(TWIN)
+    face = "white" if twin else colour
+    line = "--" if twin else "-"
+    return {"color": colour, "marker": marker, "linestyle": line, "markerfacecolor": face}
+
+
 def level_line(ax: Axes, value: float, *, label: str) -> Line2D:
     """A dashed horizontal line: chance level, a ceiling, a published number."""
-    return ax.axhline(value, color="#59636e", linestyle="--", linewidth=1.2, marker="", label=label)
+    return ax.axhline(value, color=GREY, linestyle="--", linewidth=1.2, marker="", label=label)
 
 
 def legend_above(ax: Axes, *, columns: int = 3) -> Legend:

@@ -14,7 +14,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from speech_interp.show.player import LONGEST_S, Player, _assets, _text, _wave_row, encode_mp3
+from speech_interp.show.player_parts import (
+    LONGEST_S,
+    Player,
+    assets,
+    encode_mp3,
+    safe_text,
+    wave_row,
+)
 
 GAP_S = 0.06  # silence between two sounds: an MP3 frame smears a sound by less than that
 
@@ -88,7 +95,9 @@ def _checked_wave(sample: Sample) -> Float[np.ndarray, " sample"]:
 
 
 def _table(table: Table, spans) -> str:
-    names = "".join(f'<th role="columnheader" scope="col">{_text(c)}</th>' for c in table.columns)
+    names = "".join(
+        f'<th role="columnheader" scope="col">{safe_text(c)}</th>' for c in table.columns
+    )
     rows = [f'<tr role="row"><td role="gridcell"></td>{names}</tr>']
     last = max(len(table.columns) - 1, 1)
     for down, (name, cells) in enumerate(zip(table.rows, table.cells, strict=True)):
@@ -96,12 +105,12 @@ def _table(table: Table, spans) -> str:
             _cell(cell, k, spans, table.slant_px * down * (1 - k / last))
             for k, cell in enumerate(cells)
         )
-        head = f'<th role="rowheader" scope="row">{_text(name)}</th>'
+        head = f'<th role="rowheader" scope="row">{safe_text(name)}</th>'
         rows.append(f'<tr role="row">{head}{drawn}</tr>')
     slanted = " si-slanted" if table.slant_px else ""
     return (
-        f'<table role="grid" class="si-board{slanted}" aria-label="{_text(table.name)}">'
-        f"<caption>{_text(table.name)}</caption><tbody>{''.join(rows)}</tbody></table>"
+        f'<table role="grid" class="si-board{slanted}" aria-label="{safe_text(table.name)}">'
+        f"<caption>{safe_text(table.name)}</caption><tbody>{''.join(rows)}</tbody></table>"
     )
 
 
@@ -111,17 +120,17 @@ def _cell(sample: Sample | None, column: int, spans, right_px: float) -> str:
     start_s, end_s = next(spans)
     said = sample.said or f"{sample.shown} {sample.small}".strip()
     moved = f' style="transform:translateX({right_px:.0f}px)"' if right_px else ""
-    small = f"<small>{_text(sample.small)}</small>" if sample.small else ""
+    small = f"<small>{safe_text(sample.small)}</small>" if sample.small else ""
     return (
         f'<td role="gridcell" class="si-key" aria-colindex="{column + 2}"{moved} '
-        f'data-t="{start_s:.4f} {end_s:.4f}" aria-label="{_text(said)}">'
-        f"<span>{_text(sample.shown)}</span>{small}</td>"
+        f'data-t="{start_s:.4f} {end_s:.4f}" aria-label="{safe_text(said)}">'
+        f"<span>{safe_text(sample.shown)}</span>{small}</td>"
     )
 
 
 def _page(sound, rate_hz, title, grids) -> str:
-    script, style, version = _assets()
-    duration_s, label = len(sound) / rate_hz, _text(title)
+    script, style, version = assets()
+    duration_s, label = len(sound) / rate_hz, safe_text(title)
     encoded = base64.b64encode(encode_mp3(sound, rate_hz)).decode()
     return (
         f'<div class="si-player si-boards tex2jax_ignore mathjax_ignore" data-version="{version}" '
@@ -132,7 +141,7 @@ def _page(sound, rate_hz, title, grids) -> str:
         f'<span class="si-title">{label}</span>'
         '<button type="button" class="si-out" aria-label="show more time" hidden>−</button>'
         '<button type="button" class="si-in" aria-label="show finer" hidden>+</button></div>'
-        f'<div class="si-scroll"><div class="si-time">{_wave_row(sound, rate_hz)}{grids}'
+        f'<div class="si-scroll"><div class="si-time">{wave_row(sound, rate_hz)}{grids}'
         '<div class="si-over"><div class="si-pick" hidden></div>'
         '<div class="si-cursor" hidden></div></div></div></div><div class="si-status"></div>'
         f'<audio controls preload="none" src="data:audio/mpeg;base64,{encoded}"></audio>'

@@ -1,133 +1,82 @@
-"""Scores of probes with intervals: counts are kept per cluster, so resampling costs nothing.
+"""`LayerScores`: a score for each layer, with its interval, in one type for all methods."""
 
-A measure takes sums over clusters and returns a score: `accuracy`, `macro_f1` of class counts,
-`correlation`, `explained_variance` of moments. Intervals resample whole clusters.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int, Num
-from numpy import ndarray
+from jaxtyping import Float
 
-Sums = Float[ndarray, "*rest sum"]
-Measure = Callable[[ndarray], ndarray]
+from speech_interp.statistics.resampling import limits
 
 
-def accuracy(counts: Float[ndarray, "*layer label 3"]) -> Float[ndarray, "*layer"]:
-    """Return the share of items that were predicted right."""
-    return counts[..., 0].sum(-1) / counts[..., 1].sum(-1)
+@dataclass(frozen=True, eq=False)
+class LayerScores:
+    """A score for each layer and what it comes to when speakers, sentences or items are drawn anew.
 
+    `draws` hold one set of scores a resample. Scores that name the same `paired_by` were resampled
+    with the same draws, so their difference can be taken draw by draw: two scores with intervals
+    that overlap may still differ for certain. Axes after the layer (targets, lags) are allowed.
+    """
 
-def macro_f1(counts: Float[ndarray, "*layer label 3"]) -> Float[ndarray, "*layer"]:
-    """Return the mean over labels of 2 hits / (items + predictions): rare labels count alike."""
-    hits, items, predictions = np.moveaxis(counts, -1, 0)
-    present = items > 0
-    f1 = 2 * hits / np.maximum(items + predictions, 1)
-    return (f1 * present).sum(-1) / present.sum(-1)
+    values: Float[np.ndarray, "layer *rest"]
+    draws: Float[np.ndarray, "resample *layer_rest"]
+    paired_by: str = ""
 
+    def __post_init__(self) -> None:
+        if self.draws.shape[1:] != self.values.shape:
+            raise ValueError(
+                f"draws have shape {self.draws.shape}, expected (resample, *{self.values.shape})"
+            )
 
-def correlation(sums: Float[ndarray, "*rest 6"]) -> Float[ndarray, "*rest"]:
-    """Return Pearson's r of predictions and targets."""
-    n, t, p, tt, pp, tp = np.moveaxis(sums, -1, 0)
-    spread = np.sqrt(np.maximum((n * tt - t**2) * (n * pp - p**2), 1e-30))
-    return (n * tp - t * p) / spread
+    def __len__(self) -> int:
+        return len(self.values)
 
+    def score(self) -> Float[np.ndarray, "layer *rest"]:
+        """Return the score of each layer."""
+        return self.values
 
-def explained_variance(sums: Float[ndarray, "*rest 6"]) -> Float[ndarray, "*rest"]:
-    """Return R2: 1 - squared error / squared deviation of the targets from their mean."""
-    n, t, _, tt, pp, tp = np.moveaxis(sums, -1, 0)
-    return 1 - (tt - 2 * tp + pp) / np.maximum(tt - t**2 / n, 1e-30)
+    def interval(self, *, level: float = 0.95) -> Float[np.ndarray, "2 layer *rest"]:
+        """Return the lower and upper limit of each layer's score."""
+        return limits(self.draws, level)
 
+    def error_bars(self, *, level: float = 0.95) -> Float[np.ndarray, "2 layer *rest"]:
+        """Return the distances down and up from each score to its limits, for plots."""
+        low, high = self.interval(level=level)
+        return np.maximum(np.stack([self.values - low, high - self.values]), 0)
 
-@dataclass(frozen=True)
-class ProbeResult:
-    """What the probes of all layers predicted, and the sums that every score is made of."""
+    def minus(self, other: "LayerScores") -> "LayerScores":
+        """Return the difference, with the interval of the difference: both draw the same groups.
 
-    sums: Float[ndarray, "cluster *rest"]  # rest: (layer, label, 3) or (layer, target, 6)
-    predicted: Num[ndarray, "layer item *target"]  # -1 or NaN where no fold tests the item
-    truth: Num[ndarray, "item *target"]
-    classes: ndarray = field(default_factory=lambda: np.array([]))  # names of the codes above
-
-    def score(self, measure: Measure = accuracy) -> ndarray:
-        """Return the score of each layer (and target), over all tested items."""
-        return measure(self.sums.sum(0))
-
-    def interval(
-        self, measure: Measure = accuracy, *, level: float = 0.95, resamples: int = 1000
-    ) -> Float[ndarray, "2 *rest"]:
-        """Return the lower and upper limit of the score when clusters are drawn anew."""
-        return _limits(measure(self._resampled(resamples)), level)
-
-    def error_bars(self, measure: Measure = accuracy) -> Float[ndarray, "2 *rest"]:
-        """Return the distances down and up from the score to its 95 % interval, for plots."""
-        low, high = self.interval(measure)
-        score = self.score(measure)
-        return np.maximum(np.stack([score - low, high - score]), 0)
-
-    def minus(
-        self, other: "ProbeResult", measure: Measure = accuracy, *, level: float = 0.95
-    ) -> tuple[ndarray, ndarray]:
-        """Return score minus score of `other`, with limits; both draw the same clusters.
-
-        With `other` fitted on `control_labels` this is the selectivity [hewitt2019control].
+        `other` may have a single layer (MFCC, a chance level), which is taken from every layer.
+        Raises ValueError for scores that were not resampled together.
         """
-        if len(self.sums) != len(other.sums):
-            raise ValueError(f"{len(self.sums)} clusters here, {len(other.sums)} in the other")
-        gaps = measure(self._resampled(1000)) - measure(other._resampled(1000))
-        return self.score(measure) - other.score(measure), _limits(gaps, level)
+        if self.paired_by != other.paired_by or len(self.draws) != len(other.draws):
+            raise ValueError(
+                f"scores resampled over {self.paired_by or 'nothing named'!r} "
+                f"({len(self.draws)} draws) and over {other.paired_by or 'nothing named'!r} "
+                f"({len(other.draws)} draws) cannot be paired"
+            )
+        return LayerScores(
+            self.values - other.values, self.draws - other.draws, paired_by=self.paired_by
+        )
 
-    def confusion(self, layer: int) -> Int[ndarray, "label label"]:
-        """Return how often each label (row) was taken for each label (column)."""
-        tested = self.predicted[layer] >= 0
-        table = np.zeros((len(self.classes), len(self.classes)), dtype=int)
-        np.add.at(table, (self.truth[tested], self.predicted[layer][tested]), 1)
-        return table
+    def at(self, layer: int) -> "LayerScores":
+        """Return the scores of one layer alone, to be taken from those of every layer."""
+        return LayerScores(
+            self.values[layer][None], self.draws[:, layer][:, None], paired_by=self.paired_by
+        )
 
-    def _resampled(self, resamples: int, seed: int = 0) -> Float[ndarray, "resample *rest"]:
-        count = len(self.sums)
-        if count < 2:
-            raise ValueError("an interval needs at least 2 clusters")
-        drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
-        return (drawn @ self.sums.reshape(count, -1)).reshape(resamples, *self.sums.shape[1:])
+    def best(self) -> int:
+        """Return the layer of the highest score; looking for it makes that score too good."""
+        return int(np.nanargmax(self.values))
 
-
-def class_counts(
-    truth: Int[ndarray, " item"],
-    predicted: Int[ndarray, "layer item"],
-    cluster: Int[ndarray, " item"],
-    class_count: int,
-) -> Float[ndarray, "cluster layer label 3"]:
-    """Return for each cluster, layer and label the numbers of hits, items and predictions."""
-    counts = np.zeros((cluster.max() + 1, len(predicted), class_count, 3))
-    for layer, guess in enumerate(predicted):
-        tested = guess >= 0
-        c, t, g = cluster[tested], truth[tested], guess[tested]
-        np.add.at(counts, (c[t == g], layer, t[t == g], 0), 1)
-        np.add.at(counts, (c, layer, t, 1), 1)
-        np.add.at(counts, (c, layer, g, 2), 1)
-    return counts
-
-
-def moments(
-    targets: Float[ndarray, "item target"],
-    predicted: Float[ndarray, "layer item target"],
-    cluster: Int[ndarray, " item"],
-) -> Float[ndarray, "cluster layer target 6"]:
-    """Return for each cluster, layer and target: n, sums of t, p, t^2, p^2 and t p."""
-    tested = np.flatnonzero(np.isfinite(predicted).all((0, 2)))
-    order = tested[np.argsort(cluster[tested], kind="stable")]
-    kinds, starts = np.unique(cluster[order], return_index=True)
-    centre = targets.mean(0, dtype=np.float64)  # sums about the mean lose no digits
-    sums = np.zeros((cluster.max() + 1, len(predicted), targets.shape[1], 6))
-    t = targets[order] - centre
-    for layer in range(len(predicted)):
-        p = predicted[layer, order] - centre
-        products = np.stack([np.ones_like(p), t, p, t * t, p * p, t * p], axis=-1)
-        sums[kinds, layer] = np.add.reduceat(products, starts)
-    return sums
-
-
-def _limits(draws: ndarray, level: float) -> ndarray:
-    return np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    def verdict(
+        self,
+        layer: int,
+        *,
+        level: float = 0.95,
+        zero: float = 0.0,
+        words: tuple[str, str, str] = ("above", "not clearly different from", "below"),
+    ) -> str:
+        """Return the word that the interval allows: all above `zero`, on both sides, all below."""
+        low, high = self.interval(level=level)[:, layer]
+        return words[0] if low > zero else words[2] if high < zero else words[1]

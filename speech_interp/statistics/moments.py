@@ -1,22 +1,27 @@
-"""CKA over data that come in shards: sums that can be collected anywhere and merged exactly."""
+"""Moments: sums over shards from which every linear method follows, exact and mergeable.
+
+Means, covariances, ridge regression, principal components, class means (`statistics.linear`),
+linear CKA (`methods.cka.cka_of_moments`) and CCA read from one collection. So the states of a long
+corpus need not be stored: add one utterance at a time, merge the collections of many machines.
+"""
 
 import copy
-import itertools
 
 import numpy as np
 from jaxtyping import Float
 
-from speech_interp.methods.cka import Spaces, align, check_count, check_same_items, to_arrays
+from speech_interp.statistics.spaces import Spaces, check_same_items, to_arrays
 
 SUMS = ("unit_sum", "norm_sum", "units_units", "norms_units", "norms_norms")
 
 
-class CkaSums:
-    """The sums from which linear CKA of all pairs of spaces follows, collected shard by shard.
+class Moments:
+    """Number, sums and products of the units of several spaces, collected shard by shard.
 
-    Exact whatever the shards, and two collections can be merged. Memory: 8 bytes times the square
-    of the number of units in all spaces together, three times at the peak. Layout: `units` of all
-    spaces side by side.
+    Spaces go by their place in a shard. Exact whatever the shards, and two collections can be
+    merged. Memory: 8 bytes times the square of the number of units in all spaces together, three
+    times at the peak. Layout: `units` of all spaces side by side. The sums of products with the
+    square norms of items are what debiased CKA needs besides.
     """
 
     def __init__(self) -> None:
@@ -27,7 +32,7 @@ class CkaSums:
         """Add the items of one shard: for each space one array `(item, unit)`."""
         spaces = to_arrays(shard, "shard")
         check_same_items(spaces, at_least=1)
-        new = CkaSums()
+        new = Moments()
         new.widths, new.item_count = tuple(x.shape[1] for x in spaces), len(spaces[0])
         if self.item_count:
             self._check_widths(new)
@@ -47,7 +52,7 @@ class CkaSums:
         else:
             self.__dict__.update(new.__dict__)
 
-    def merge(self, other: "CkaSums") -> None:
+    def merge(self, other: "Moments") -> None:
         """Add the items of another collection over the same spaces."""
         if not self.item_count:
             self.__dict__.update(copy.deepcopy(other.__dict__))
@@ -55,29 +60,53 @@ class CkaSums:
             self._check_widths(other)
             self._add_sums(other, other._about(self.origin))
 
-    def _check_widths(self, other: "CkaSums") -> None:
+    def mean(self, space: int) -> Float[np.ndarray, " unit"]:
+        """Return the mean of every unit of a space."""
+        self._check_items(1)
+        return (self.origin + self.unit_sum / self.item_count)[self._span(space)]
+
+    def scatter(self, x: int, y: int | None = None) -> Float[np.ndarray, "x_unit y_unit"]:
+        """Return the sum over items of (x - its mean)^T (y - its mean); of x with x by default."""
+        self._check_items(1)
+        rows, columns = self._span(x), self._span(x if y is None else y)
+        products = self.units_units[rows, columns]
+        return products - np.outer(self.unit_sum[rows], self.unit_sum[columns]) / self.item_count
+
+    def covariance(self, x: int, y: int | None = None) -> Float[np.ndarray, "x_unit y_unit"]:
+        """Return the unbiased covariance (divided by n - 1) of the units of x with those of y."""
+        self._check_items(2)
+        return self.scatter(x, y) / (self.item_count - 1)
+
+    def norm_products(
+        self,
+    ) -> tuple[Float[np.ndarray, "space space"], Float[np.ndarray, " space"]]:
+        """Return the sums over items of ||x||^2 ||y||^2 and of ||x||^2, in centred spaces."""
+        self._check_items(1)
+        sums = self._about(self.origin + self.unit_sum / self.item_count)
+        return sums["norms_norms"], sums["norm_sum"]
+
+    def _check_widths(self, other: "Moments") -> None:
         if self.widths != other.widths:
             raise ValueError(f"spaces have {other.widths} units, expected {self.widths}")
 
-    def _add_sums(self, other: "CkaSums", moved: dict[str, np.ndarray]) -> None:
+    def _check_items(self, at_least: int) -> None:
+        if self.item_count < at_least:
+            raise ValueError(f"got {self.item_count} items so far, expected at least {at_least}")
+
+    def _add_sums(self, other: "Moments", moved: dict[str, np.ndarray]) -> None:
         self.item_count += other.item_count
         for name, value in moved.items():
             total = getattr(self, name)
             total += value
 
-    def cka(self, *, debiased: bool = True) -> Float[np.ndarray, "space space"]:
-        """Return linear CKA of every pair of spaces over all items added so far."""
-        check_count(self.item_count)
-        centred = self._about(self.origin + self.unit_sum / self.item_count)
-        edges = [*self._starts(), sum(self.widths)]
-        spans = [slice(*pair) for pair in itertools.pairwise(edges)]
-        products = centred["units_units"]
-        inner = np.array([[np.linalg.norm(products[i, j]) ** 2 for j in spans] for i in spans])
-        quartic, totals = centred["norms_norms"], centred["norm_sum"]
-        return align(inner, quartic, totals, self.item_count, debiased)
-
     def _starts(self) -> list[int]:
         return [sum(self.widths[:k]) for k in range(len(self.widths))]
+
+    def _span(self, space: int) -> slice:
+        if not -len(self.widths) <= space < len(self.widths):
+            raise ValueError(f"space is {space}, expected one of the {len(self.widths)} added")
+        start = self._starts()[space]
+        return slice(start, start + self.widths[space])
 
     def _about(self, origin: np.ndarray) -> dict[str, np.ndarray]:
         """Return the sums about another origin: each is a polynomial in the step."""

@@ -9,13 +9,14 @@ from reference_similarity import rbf_gram as slow_rbf_gram
 from speech_interp.methods.cka import (
     centre_gram,
     cka_matrix,
+    cka_of_moments,
     gram_cka,
     linear_cka,
     rbf_cka,
     rbf_gram,
 )
 from speech_interp.methods.cka_uncertainty import bootstrap_interval, permutation_test
-from speech_interp.statistics.moments import CkaSums
+from speech_interp.statistics.moments import Moments
 
 
 @pytest.fixture
@@ -188,13 +189,13 @@ def test_errors_name_what_came(spaces):
         permutation_test([x], np.eye(20))
     with pytest.raises(ValueError, match="within names 3 items"):
         permutation_test([x], x, within=[1, 2, 3])
-    sums = CkaSums()
+    sums = Moments()
     sums.add([x])
-    other = CkaSums()
+    other = Moments()
     other.add([spaces[1]])
     with pytest.raises(ValueError, match=r"expected \(2,\)"):
         sums.merge(other)
     with pytest.raises(ValueError, match=r"have \(1, 1\) units, expected \(2,\)"):
         sums.add([x[:, :1], x[:, 1:]])
     with pytest.raises(ValueError, match="at least 4 items, got 0"):
-        CkaSums().cka()
+        cka_of_moments(Moments())

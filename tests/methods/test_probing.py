@@ -16,7 +16,7 @@ from speech_interp.methods.probing import (
     online_code,
     regress,
 )
-from speech_interp.statistics.layer_scores import (
+from speech_interp.statistics.predictions import (
     correlation,
     explained_variance,
     macro_f1,
@@ -186,7 +186,8 @@ def test_selectivity_tells_structure_from_memory():
     folds = grouped_folds(np.tile(np.arange(10), 60))  # by speaker: words come back
     task = classify(layers, phone, folds, clusters=word)
     control = classify(layers, control_labels(word, phone, seed=5), folds, clusters=word)
-    selectivity, (low, high) = task.minus(control)
+    gap = task.minus(control)
+    selectivity, (low, high) = gap.score(), gap.interval()
     assert np.all(task.score() > 0.95)
     assert selectivity[0] > 0.3 and low[0] > 0
     assert selectivity[1] < 0.05
@@ -225,7 +226,7 @@ def test_interval_covers_the_true_accuracy():
 
 
 def result_of(truth, guess, cluster):
-    from speech_interp.statistics.layer_scores import ProbeResult, class_counts
+    from speech_interp.statistics.predictions import ProbeResult, class_counts
 
     predicted = guess[None]
     counts = class_counts(truth, predicted, cluster, 2)

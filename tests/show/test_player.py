@@ -7,7 +7,8 @@ import soundfile
 from player_pages import EVIL, Page, sound_of
 from sound_samples import Span, clicks, hum, sentence
 
-from speech_interp.show.player import encode_mp3, listen
+from speech_interp.show.player import listen
+from speech_interp.show.player_parts import encode_mp3
 
 
 def test_five_seconds_stay_within_40_kb():

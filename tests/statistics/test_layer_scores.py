@@ -1,82 +1,49 @@
-"""Scores by layer and their intervals: against slow resampling."""
+"""Scores by layer: intervals of known draws, differences draw by draw, verdicts from intervals."""
 
 import numpy as np
 import pytest
-import reference_probing as slow
 
-from speech_interp.methods.probing import (
-    classify,
-    grouped_folds,
-    regress,
-)
-from speech_interp.statistics.layer_scores import (
-    accuracy,
-    correlation,
-    macro_f1,
-)
+from speech_interp.statistics.layer_scores import LayerScores
 
 
-def planted_speech(rng, speakers=6, sentences=12, phones=("AA", "IY", "S", "T"), units=12):
-    """Items of every phone of every speaker in every sentence, with realistic labels."""
-    grid = np.array(
-        [(s, u, p) for s in range(speakers) for u in range(sentences) for p in range(len(phones))]
-    )
-    speaker, sentence, phone = grid.T
-    centres = [2 * rng.normal(size=(count, units)) for count in (speakers, sentences, len(phones))]
-    noise = rng.normal(size=(len(grid), units))
-    layers = np.stack([noise, noise + centres[2][phone], noise + centres[0][speaker]])
-    return layers, np.array(phones)[phone], speaker, sentence
+def scores(values, spread, *, seed=0, paired_by="speakers"):
+    rng = np.random.default_rng(seed)
+    values = np.asarray(values, dtype=float)
+    return LayerScores(values, values + spread * rng.normal(size=(4000, len(values))), paired_by)
 
 
-def result_of(truth, guess, cluster):
-    from speech_interp.statistics.layer_scores import ProbeResult, class_counts
-
-    predicted = guess[None]
-    counts = class_counts(truth, predicted, cluster, 2)
-    return ProbeResult(counts, predicted, truth, np.arange(2))
-
-
-def test_interval_equals_slow_resampling():
-    rng = np.random.default_rng(0)
-    truth, guess, cluster = rng.integers(0, 2, (3, 60))
-    cluster = np.arange(60) // 6
-    result = result_of(truth, guess, cluster)
-    drawn = np.random.default_rng(0).multinomial(10, np.full(10, 0.1), 1000)
-    scores = []
-    for times in drawn:
-        items = np.concatenate([np.tile(np.flatnonzero(cluster == c), times[c]) for c in range(10)])
-        scores.append(slow.macro_f1(truth[items], guess[items]))
-    expected = np.quantile(scores, [0.025, 0.975])
-    np.testing.assert_allclose(result.interval(macro_f1)[:, 0], expected, atol=1e-9)
+def test_interval_and_bars_are_those_of_the_normal_distribution():
+    found = scores([0.0, 5.0], 1.0)
+    np.testing.assert_allclose(found.interval(), [[-1.96, 3.04], [1.96, 6.96]], atol=0.12)
+    np.testing.assert_allclose(found.error_bars(), 1.96, atol=0.12)
+    np.testing.assert_allclose(found.interval(level=0.68)[1], [0.99, 5.99], atol=0.06)
 
 
-def test_r_is_resampled_over_clusters():
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(1, 400, 5))
-    targets = x[0, :, :1] + rng.normal(size=(400, 1))
-    result = regress(x, targets, grouped_folds(np.arange(400) // 20), clusters=np.arange(400) // 20)
-    low, high = result.interval(correlation)
-    truth = np.sqrt(0.5)
-    assert low[0, 0] < truth < high[0, 0]
-    assert high[0, 0] - low[0, 0] < 0.2
-    assert np.all(result.error_bars(correlation) >= 0)
+def test_a_paired_difference_is_sharper_than_its_parts():
+    """Both scores move with the speakers drawn; their difference does not."""
+    common = np.random.default_rng(0).normal(size=(1000, 1))
+    low, high = (LayerScores(np.array([v]), v + common, "speakers") for v in (1.0, 1.1))
+    assert low.interval()[1] > high.interval()[0]
+    gap = high.minus(low)
+    np.testing.assert_allclose(gap.interval(), 0.1, atol=1e-12)
+    assert gap.verdict(0) == "above"
 
 
-def test_confusion_counts():
-    truth, guess = np.array([0, 0, 1, 1]), np.array([0, 1, 1, 1])
-    result = result_of(truth, guess, np.arange(4))
-    np.testing.assert_array_equal(result.confusion(0), [[1, 1], [0, 2]])
-    assert result.score(accuracy)[0] == 0.75
+def test_one_layer_is_taken_from_all():
+    found, floor = scores([1.0, 2.0, 3.0], 0.1), scores([1.0], 0.1, seed=1)
+    np.testing.assert_allclose(found.minus(floor).score(), [0, 1, 2])
+    np.testing.assert_allclose(found.minus(found.at(0)).draws[:, 0], 0)
+    assert found.best() == 2
 
 
-def test_untested_items_do_not_count():
-    layers, phones, speaker, _ = planted_speech(np.random.default_rng(0))
-    folds = grouped_folds(speaker)[:1]
-    result = classify(layers, phones, folds)
-    test = folds[0][1]
-    assert (result.predicted >= 0).sum() == 3 * len(test)
-    right = result.classes[result.predicted[1, test]] == phones[test]
-    assert result.score()[1] == pytest.approx(right.mean())
-    numbers = regress(layers, layers[1, :, :1], folds)
-    assert np.isfinite(numbers.predicted[:, test]).all()
-    assert numbers.score(correlation)[1, 0] > 0.99
+def test_verdicts_come_from_the_interval():
+    found = scores([-1.0, 0.05, 1.0], 0.1)
+    assert [found.verdict(k) for k in range(3)] == ["below", "not clearly different from", "above"]
+    assert found.verdict(2, zero=2, words=("more", "as much", "less")) == "less"
+
+
+def test_what_was_not_drawn_together_is_not_paired():
+    with pytest.raises(ValueError, match=r"over 'speakers' \(4000 draws\) and over 'sentences'"):
+        scores([1.0], 0.1).minus(scores([1.0], 0.1, paired_by="sentences"))
+    with pytest.raises(ValueError, match=r"draws have shape \(5, 3\), expected \(resample, \*\(2,"):
+        LayerScores(np.zeros(2), np.zeros((5, 3)))

@@ -1,0 +1,107 @@
+"""Items: the states of the phones, words or utterances of a corpus, with all that is known of them.
+
+One utterance, one forward pass: what goes through a model together sees each other, so items of
+training and test must never share a pass.
+"""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from numpy import ndarray
+from tqdm.auto import tqdm
+
+from speech_interp.speech.audio import RATE_HZ
+from speech_interp.speech.corpus import SILENCE, Interval, Utterance
+from speech_interp.states.hidden_states import HiddenStates, hidden_states, pool
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """Pooled states of many intervals; entry i of every array describes the same item i."""
+
+    states: Float[ndarray, "layer item unit"]
+    labels: Shaped[ndarray, " item"]
+    speakers: Shaped[ndarray, " item"]
+    texts: Shaped[ndarray, " item"]  # the sentence an item was said in
+    utterances: Shaped[ndarray, " item"]  # its id
+    places: Int[ndarray, " item"]  # its number in the tier of its utterance
+    start_s: Float[ndarray, " item"]
+    end_s: Float[ndarray, " item"]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def duration_s(self) -> Float[ndarray, " item"]:
+        return self.end_s - self.start_s
+
+    def where(self, chosen: Bool[ndarray, " item"] | Int[ndarray, " chosen"]) -> "Items":
+        """Return the items that a mask or an array of numbers chooses."""
+        parts = {
+            f.name: getattr(self, f.name)[:, chosen] if f.name == "states"
+            else getattr(self, f.name)[chosen]
+            for f in dataclasses.fields(self)
+        }  # fmt: skip
+        return Items(**parts)
+
+
+def collect(
+    model,
+    utterances: Sequence[Utterance],
+    tier: str = "phones",
+    *,
+    layers: Sequence[int] | None = None,
+    keep: Callable[[Interval], bool] | None = None,
+    lead_s: float = 0.0,
+    progress: bool = True,
+) -> Items:
+    """Return the mean state of every interval of a tier, each utterance in a pass of its own.
+
+    `model`: what `load_model` returns, or a function from a wave to `HiddenStates` such as `mfcc`.
+    `tier`: "phones", "words", "syllables", or "utterance" for one item an utterance (its label is
+    its text). `keep` chooses intervals; silence is left out without it. `lead_s`: seconds of
+    silence before each utterance, which move it on the clock of a model that counts time, as
+    Whisper does; times stay those of the utterance. `layers`: only these, to save memory.
+
+    Raises ValueError where no interval is left.
+    """
+    states, rows = [], []
+    for utterance in tqdm(utterances, desc=f"{tier}", unit=" utterances", disable=not progress):
+        chosen = [
+            (place, interval)
+            for place, interval in enumerate(_intervals(utterance, tier))
+            if (keep(interval) if keep else interval.label != SILENCE)
+        ]
+        if not chosen:
+            continue
+        seen = _states_of(model, utterance.wave, lead_s)
+        if layers is not None:
+            seen = dataclasses.replace(seen, values=seen.values[list(layers)])
+        moved = [Interval(i.label, i.start_s + lead_s, i.end_s + lead_s) for _, i in chosen]
+        states.append(pool(seen, moved))
+        rows += [
+            (i.label, utterance.speaker, utterance.text, utterance.id, place, i.start_s, i.end_s)
+            for place, i in chosen
+        ]
+    if not rows:
+        raise ValueError(f"tier {tier!r}: none of the {len(utterances)} utterances has an interval")
+    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    return Items(torch.cat(states, dim=1).float().numpy(), *columns)
+
+
+def _intervals(utterance: Utterance, tier: str) -> Sequence[Interval]:
+    if tier == "utterance":
+        return [Interval(utterance.text, 0.0, utterance.duration_s)]
+    if not hasattr(utterance, tier):
+        raise ValueError(f"tier is {tier!r}, which {utterance.id} has not")
+    return getattr(utterance, tier)
+
+
+def _states_of(model, wave: Float[ndarray, " sample"], lead_s: float) -> HiddenStates:
+    silence = np.zeros(round(lead_s * RATE_HZ), dtype=np.float32)
+    wave = np.concatenate([silence, wave])
+    return hidden_states(model, wave) if hasattr(model, "module") else model(wave)

@@ -1,0 +1,39 @@
+"""Spaces: arrays (item, unit) that describe the same items, checked once for all statistics."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+Space = Float[np.ndarray, "_item _unit"] | Float[torch.Tensor, "_item _unit"]
+Spaces = (
+    Sequence[Space]
+    | Float[np.ndarray, "_space _item _unit"]
+    | Float[torch.Tensor, "space item unit"]
+)
+
+
+def to_arrays(spaces: Spaces, name: str) -> list[np.ndarray]:
+    """Return the spaces in float32, where they come in it, or float64; raise for wrong ones."""
+    arrays = []
+    for k, space in enumerate(spaces):
+        if isinstance(space, torch.Tensor):
+            space = space.detach().cpu().numpy()
+        array = np.asarray(space)
+        if array.dtype != np.float32:
+            array = array.astype(np.float64, copy=False)
+        if array.ndim != 2:
+            raise ValueError(f"{name}[{k}] has shape {array.shape}, expected (item, unit)")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name}[{k}] holds values that are not finite")
+        arrays.append(array)
+    return arrays
+
+
+def check_same_items(spaces: Iterable[np.ndarray], at_least: int = 4) -> None:
+    counts = [len(space) for space in spaces]
+    if len(set(counts)) > 1:
+        raise ValueError(f"spaces have unequal numbers of items: {counts}")
+    if counts[0] < at_least:
+        raise ValueError(f"spaces have {counts[0]} items, expected at least {at_least}")

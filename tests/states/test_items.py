@@ -1,0 +1,73 @@
+"""Items are the pooled states of single passes, with what is known of each in step."""
+
+import numpy as np
+import pytest
+from tiny import tiny_model
+
+from speech_interp.speech.corpus import Interval, load_corpus
+from speech_interp.states.features import mfcc
+from speech_interp.states.hidden_states import hidden_states, pool
+from speech_interp.states.items import collect
+
+
+@pytest.fixture(scope="module")
+def utterances():
+    return load_corpus("keywords")[:3]
+
+
+@pytest.mark.parametrize("family", ["hubert", "whisper"])
+def test_items_are_the_pooled_states_of_each_utterance_alone(family, utterances):
+    model = tiny_model(family)
+    items = collect(model, utterances, progress=False)
+    expected = [
+        pool(hidden_states(model, u.wave), [p for p in u.phones if p.label != "SIL"])
+        for u in utterances
+    ]
+    np.testing.assert_allclose(items.states, np.concatenate(expected, axis=1), atol=1e-6)
+    last = items.where(items.utterances == utterances[-1].id)
+    assert list(last.labels) == [p.label for p in utterances[-1].phones if p.label != "SIL"]
+    assert set(last.speakers) == {utterances[-1].speaker}
+    np.testing.assert_allclose(
+        last.duration_s, [p.duration_s for p in utterances[-1].phones if p.label != "SIL"]
+    )
+
+
+def test_functions_words_and_whole_utterances_are_items_too(utterances):
+    words = collect(mfcc, utterances, "words", progress=False)
+    assert words.states.shape == (1, sum(len(u.words) for u in utterances), 39)
+    whole = collect(mfcc, utterances, "utterance", progress=False)
+    assert list(whole.labels) == [u.text for u in utterances]
+    np.testing.assert_allclose(whole.states[0, 0], mfcc(utterances[0].wave).values[0].mean(0), 1e-5)
+
+
+def test_what_is_kept_keeps_its_place(utterances):
+    vowel = collect(mfcc, utterances, keep=lambda p: p.label in ("EH", "S"), progress=False)
+    for label, place, name in zip(vowel.labels, vowel.places, vowel.utterances, strict=True):
+        phones = next(u for u in utterances if u.id == name).phones
+        assert phones[place].label == label
+
+
+def test_a_lead_moves_the_sound_on_the_clock_and_nothing_else(utterances):
+    """MFCCs do not count time, so silence before the sound leaves them as they are."""
+    early = collect(mfcc, utterances, progress=False, keep=lambda p: 0.2 < p.start_s < 0.5)
+    late = collect(mfcc, utterances, progress=False, keep=lambda p: 0.2 < p.start_s < 0.5, lead_s=2)
+    np.testing.assert_allclose(early.states[..., :13], late.states[..., :13], atol=1e-2)
+    np.testing.assert_array_equal(early.start_s, late.start_s)
+    whisper = tiny_model("whisper")
+    moved = [collect(whisper, utterances[:1], lead_s=s, progress=False).states for s in (0, 2)]
+    assert np.abs(moved[0] - moved[1]).max() > 0.01
+
+
+def test_chosen_layers_are_those_of_all(utterances):
+    model = tiny_model("hubert")
+    every = collect(model, utterances[:1], progress=False)
+    some = collect(model, utterances[:1], layers=[3, 1], progress=False)
+    np.testing.assert_array_equal(some.states, every.states[[3, 1]])
+
+
+def test_errors_name_what_came(utterances):
+    with pytest.raises(ValueError, match="none of the 3 utterances has an interval"):
+        collect(mfcc, utterances, keep=lambda p: False, progress=False)
+    with pytest.raises(ValueError, match="tier is 'letters'"):
+        collect(mfcc, utterances, "letters", progress=False)
+    assert Interval("a", 0, 1).duration_s == 1
