@@ -8,7 +8,7 @@ SITE := _build/html
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 
-.PHONY: help book test lint format serve rehearsal colab pins clean
+.PHONY: help book test lint format serve rehearsal colab refute pins clean
 .DEFAULT_GOAL := help
 
 help:  ## list the commands
@@ -51,6 +51,9 @@ rehearsal: $(READY)  ## every notebook with full-size random checkpoints: time a
 
 colab: $(READY)  ## every chapter as on Colab, in an environment of its own
 	$(BIN)/python -m pytest tests/colab -s
+
+refute: $(READY)  ## compute the claims of every chapter again under other conditions
+	$(BIN)/python -m refutation
 
 pins: $(READY)  ## write what is installed now into requirements.txt
 	@{ echo "# The exact versions the book is built with; written by \`make pins\`."; \

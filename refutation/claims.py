@@ -1,0 +1,72 @@
+"""What a claim is, and how the conditions vary under which it is computed again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from speech_interp.speech.corpus import Utterance
+
+
+@dataclass(frozen=True)
+class Variation:
+    """One way to compute a claim again. The defaults are those of the page."""
+
+    fold_seed: int = 0  # of folds and resampling
+    speakers: str | None = None  # None: all; "first half" or "second half" of their sorted names
+    sentences: str | None = None  # None: all; "even" or "odd" places among their sorted texts
+    twin_seed: int = 0  # of random-init twins
+    lead_s: float = 0.0  # silence before each utterance: moves it on Whisper's clock
+
+    def __str__(self) -> str:
+        changed = [
+            f"{f.name.replace('_', ' ')} {getattr(self, f.name)}"
+            for f in fields(self)
+            if getattr(self, f.name) != f.default
+        ]
+        return ", ".join(changed) or "as on the page"
+
+    def choose(self, utterances: Sequence[Utterance]) -> list[Utterance]:
+        """Return the utterances of the chosen speakers and sentences."""
+        speakers, texts = (
+            np.array(sorted({getattr(u, name) for u in utterances})) for name in ("speaker", "text")
+        )
+        half = len(speakers) // 2
+        chosen = {None: speakers, "first half": speakers[:half], "second half": speakers[half:]}
+        said = {None: texts, "even": texts[::2], "odd": texts[1::2]}
+        kept, spoken = set(chosen[self.speakers]), set(said[self.sentences])
+        return [u for u in utterances if u.speaker in kept and u.text in spoken]
+
+
+#: The page's own condition, then the ten under which a claim must hold at least nine times.
+VARIATIONS = (
+    Variation(),
+    Variation(fold_seed=1),
+    Variation(fold_seed=2),
+    Variation(speakers="first half"),
+    Variation(speakers="second half"),
+    Variation(sentences="even"),
+    Variation(sentences="odd"),
+    Variation(twin_seed=1),
+    Variation(twin_seed=2),
+    Variation(lead_s=0.5),
+    Variation(lead_s=2.0),
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A sentence of a page, and how to compute again whether it holds.
+
+    `holds(variation)` returns whether the claim holds there, and the number that decided. It
+    raises `NotApplicable` where the variation leaves nothing to compute the claim from.
+    """
+
+    sentence: str
+    statistic: str  # the number that decides, in words
+    condition: str  # when the claim holds, such as "above 0"
+    holds: Callable[[Variation], tuple[bool, float]]
+
+
+class NotApplicable(Exception):
+    """A variation that leaves nothing to compute this claim from; the message says why."""
