@@ -9,13 +9,6 @@ from docutils import nodes
 from PIL import Image
 from sphinx import addnodes
 
-VENDOR = Path(__file__).parent / "vendor"
-
-
-def add_vendored_files(app):
-    # Not in _static: Jupyter Book would load every script of that folder on every page.
-    app.config.html_static_path.append(str(VENDOR))
-
 
 def leave_out_thebe(app, config):
     """Jupyter Book always loads sphinx_thebe, which runs code on other people's hosts."""
@@ -162,16 +155,6 @@ def write_every_page(app, env):
     return list(env.found_docs)
 
 
-def load_formulas_where_needed(app, pagename, templatename, context, doctree):
-    """Sphinx also loads KaTeX on pages above a page with formulas, such as the landing page."""
-    if 'class="math ' not in context.get("body", ""):
-        context["script_files"] = [
-            script
-            for script in context["script_files"]
-            if not str(script.filename).endswith("katex/load.js")
-        ]
-
-
 def mend_lists_of_references(app, pagename, templatename, context, doctree):
     """sphinxcontrib-bibtex says "list" of the whole, so screen readers expect items."""
     body = context.get("body", "")
@@ -208,7 +191,6 @@ def write_script(app, pagename, templatename, context, doctree):
 
 def setup(app):
     app.connect("config-inited", leave_out_thebe)
-    app.connect("builder-inited", add_vendored_files)
     app.connect("env-updated", write_every_page)
     app.connect("build-finished", icons_from_the_font)
     app.connect("build-finished", pictures_of_256_colours)
@@ -217,7 +199,6 @@ def setup(app):
     app.connect("doctree-resolved", keep_columns_of_printed_tables)
     app.connect("doctree-resolved", methods_lead_to_their_chapters)
     app.connect("html-page-context", add_link_preview)
-    app.connect("html-page-context", load_formulas_where_needed, priority=900)
     app.connect("html-page-context", mend_lists_of_references)
     app.connect("html-page-context", numbers_stay_with_their_units)
     app.connect("html-page-context", write_script, priority=900)
