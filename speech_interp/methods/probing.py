@@ -51,6 +51,19 @@ def grouped_folds(*groups: Labels, folds: int = 3, seed: int = 0) -> list[Fold]:
     return pairs
 
 
+def never_trained(labels: Labels, folds: Sequence[Fold]) -> dict[str, int]:
+    """Return the classes that some fold tests and does not train on, with their number of items.
+
+    No probe can name them there: they put a cap on the score and fill tables of confusions.
+    """
+    labels, lost = np.asarray(labels), {}
+    for train, test in folds:
+        unknown = ~np.isin(labels[test], labels[train])
+        for name in labels[test][unknown]:
+            lost[str(name)] = lost.get(str(name), 0) + 1
+    return lost
+
+
 def classify(
     states: States,
     labels: Labels,
@@ -58,13 +71,21 @@ def classify(
     *,
     clusters: Clusters | None = None,
     penalty: float = PENALTY,
+    allow_unseen: bool = False,
 ) -> ProbeResult:
     """Return what logistic regression on each layer predicts for the test items of each fold.
 
     `penalty`: weight of half the squared coefficients beside the mean loss per item. `clusters`:
-    items resampled together for intervals (speakers, sentences); by default every item on its own.
+    items resampled together for intervals; by default every item on its own. A tuple of groupings,
+    (speakers, sentences), draws both anew at the same time. Raises ValueError for classes that a
+    fold tests and never trains on, unless `allow_unseen`.
     """
     layers, classes, codes = _checked(states, labels, folds)
+    if not allow_unseen and (lost := never_trained(labels, folds)):
+        raise ValueError(
+            f"{sum(lost.values())} of {len(codes)} items are of classes that their fold never "
+            f"trains on: {lost}; take more items, leave these out, or allow_unseen=True"
+        )
 
     def fit(layer: int) -> ndarray:
         return _predict(layers[layer], codes, folds, lambda n: _logistic(penalty, n))
@@ -105,7 +126,7 @@ def chance_level(
 ) -> ProbeResult:
     """Return what a probe predicts that sees nothing: the commonest label of its training items."""
     nothing = np.zeros((1, len(labels), 1), dtype=np.float32)
-    return classify(nothing, labels, folds, clusters=clusters)
+    return classify(nothing, labels, folds, clusters=clusters, allow_unseen=True)
 
 
 def control_labels(types: Labels, labels: Labels, *, seed: int = 0) -> Shaped[ndarray, " item"]:

@@ -13,6 +13,7 @@ from speech_interp.methods.probing import (
     classify,
     control_labels,
     grouped_folds,
+    never_trained,
     online_code,
     regress,
 )
@@ -260,3 +261,16 @@ def test_errors_name_what_came():
         control_labels([1, 2, 3], labels)
     with pytest.raises(ValueError, match="name 3 items, expected 30"):
         classify(x, labels, folds, clusters=[1, 2, 3])
+
+
+def test_classes_that_no_probe_could_name_are_refused():
+    """In the first fold "c" is tested and never trained on: two items of five."""
+    labels = np.array(["a", "b", "c", "c", "a", "b", "a", "b"])
+    folds = [(np.array([0, 1, 4, 5]), np.array([2, 3, 6])), (np.array([2, 3, 6, 7]), np.array([0]))]
+    x = np.random.default_rng(0).normal(size=(1, 8, 3)).astype(np.float32)
+    assert never_trained(labels, folds) == {"c": 2}
+    with pytest.raises(ValueError, match=r"2 of 8 items .* never trains on: \{'c': 2\}"):
+        classify(x, labels, folds)
+    allowed = classify(x, labels, folds, allow_unseen=True)
+    assert allowed.predicted[0, 2] != 2 and allowed.predicted[0, 3] != 2
+    assert never_trained(labels, [(np.arange(8), np.arange(8))]) == {}
