@@ -1,6 +1,7 @@
 """What this site adds to Jupyter Book: drawings that follow the theme, nothing from other hosts,
 link previews, and every chapter as a script."""
 
+import json
 import re
 from pathlib import Path
 
@@ -8,13 +9,6 @@ import nbformat
 from docutils import nodes
 from PIL import Image
 from sphinx import addnodes
-
-VENDOR = Path(__file__).parent / "vendor"
-
-
-def add_vendored_files(app):
-    # Not in _static: Jupyter Book would load every script of that folder on every page.
-    app.config.html_static_path.append(str(VENDOR))
 
 
 def leave_out_thebe(app, config):
@@ -33,11 +27,14 @@ def icons_from_the_font(app, error):
         script.write_text("// The icons of this site come from the font.\n", encoding="utf-8")
 
 
-def pictures_of_256_colours(app, error):
-    """Figures are flat colours and a few maps: with a palette they weigh a third."""
-    if error is not None or app.builder.format != "html":
+def pictures_of_256_colours(app, env):
+    """Figures are flat colours and a few maps: with a palette they weigh a third.
+
+    Done where myst-nb keeps them, before Sphinx copies them to the site: so each is reduced once.
+    """
+    if app.builder.format != "html":
         return
-    for path in (Path(app.outdir) / "_images").glob("*.png"):
+    for path in (Path(app.outdir).parent / "jupyter_execute").rglob("*.png"):
         with Image.open(path) as picture:
             if picture.mode == "P":
                 continue
@@ -157,19 +154,30 @@ def as_script(notebook):
     return "\n\n".join(blocks) + "\n"
 
 
+def note_changes(app, env, added, changed, removed):
+    app.pages_have_changed = bool(added or changed or removed)
+    return []
+
+
 def write_every_page(app, env):
-    """Of pages that Sphinx does not write anew, the search forgets the words of the index."""
-    return list(env.found_docs)
+    """One page that has changed can change the menus and links of all; without one, none has."""
+    return list(env.found_docs) if app.pages_have_changed else []
 
 
-def load_formulas_where_needed(app, pagename, templatename, context, doctree):
-    """Sphinx also loads KaTeX on pages above a page with formulas, such as the landing page."""
-    if 'class="math ' not in context.get("body", ""):
-        context["script_files"] = [
-            script
-            for script in context["script_files"]
-            if not str(script.filename).endswith("katex/load.js")
-        ]
+def recall_index(app, env):
+    """Of pages that are not written anew, Sphinx's search would forget the words of the index."""
+    kept = Path(app.doctreedir) / "index_entries.json"
+    if kept.exists():
+        for docname, entries in json.loads(kept.read_text(encoding="utf-8")).items():
+            if docname in env.found_docs:
+                known = [tuple(entry) for entry in entries]
+                env._search_index_index_entries.setdefault(docname, known)
+
+
+def keep_index(app, error):
+    if error is None and app.builder.format == "html":
+        entries = json.dumps(app.env._search_index_index_entries)
+        (Path(app.doctreedir) / "index_entries.json").write_text(entries, encoding="utf-8")
 
 
 def mend_lists_of_references(app, pagename, templatename, context, doctree):
@@ -208,16 +216,17 @@ def write_script(app, pagename, templatename, context, doctree):
 
 def setup(app):
     app.connect("config-inited", leave_out_thebe)
-    app.connect("builder-inited", add_vendored_files)
+    app.connect("env-get-outdated", note_changes)
     app.connect("env-updated", write_every_page)
+    app.connect("env-updated", recall_index)
+    app.connect("env-updated", pictures_of_256_colours)
     app.connect("build-finished", icons_from_the_font)
-    app.connect("build-finished", pictures_of_256_colours)
+    app.connect("build-finished", keep_index)
     app.connect("doctree-resolved", set_drawings_into_the_page)
     app.connect("doctree-resolved", name_cells_by_their_column)
     app.connect("doctree-resolved", keep_columns_of_printed_tables)
     app.connect("doctree-resolved", methods_lead_to_their_chapters)
     app.connect("html-page-context", add_link_preview)
-    app.connect("html-page-context", load_formulas_where_needed, priority=900)
     app.connect("html-page-context", mend_lists_of_references)
     app.connect("html-page-context", numbers_stay_with_their_units)
     app.connect("html-page-context", write_script, priority=900)

@@ -3,11 +3,12 @@
 import sys
 
 from speech_interp.models.checkpoint_files import CheckpointError
-from speech_interp.models.loading import load_model
+from speech_interp.models.checkpoints import find_checkpoint
+from speech_interp.models.loading import described
 
 if __name__ == "__main__":
     try:
         for name in sys.argv[1:]:
-            load_model(name)
+            print(described(find_checkpoint(name)))
     except (CheckpointError, ValueError) as error:
         sys.exit(str(error))

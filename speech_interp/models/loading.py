@@ -90,13 +90,13 @@ def load_model(
         is_stand_in=checkpoint.is_stand_in,
         layer_count=module.config.num_hidden_layers,
         unit_count=module.config.hidden_size,
-        description=_described(checkpoint, seed if random_init else None),
+        description=described(checkpoint, seed if random_init else None),
     )
     print(model)
     return model
 
 
-def _described(checkpoint: Checkpoint, seed: int | None) -> str:
+def described(checkpoint: Checkpoint, seed: int | None = None) -> str:
     """One line that says which weights these are; `seed` is that of an untrained twin."""
     made_for_book = f"STAND-IN {checkpoint.place}, made for this book, not the original"
     if seed is not None:

@@ -69,6 +69,15 @@ def cells(*groupings: Names) -> tuple[Int[np.ndarray, " item"], tuple[np.ndarray
     return cell.ravel(), tuple(names)
 
 
+def weighted_median(
+    values: Float[np.ndarray, " item"], weights: Float[np.ndarray, "resample item"]
+) -> Float[np.ndarray, " resample"]:
+    """Return the median of each resample: the first value with half of the weight up to it."""
+    order = np.argsort(values, kind="stable")
+    up_to = np.cumsum(weights[:, order], axis=1)
+    return values[order][(up_to >= up_to[:, -1:] / 2).argmax(axis=1)]
+
+
 def limits(draws: np.ndarray, level: float = 0.95) -> Float[np.ndarray, "2 *rest"]:
     """Return the lower and upper quantile of draws (resample, ...), NaN draws left out."""
     if not 0 < level < 1:

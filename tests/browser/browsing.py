@@ -102,8 +102,6 @@ class Visit:
         self.address = address
         self.context.route(re.compile("^https?://"), self.guard)
         self.page.goto(address + path, wait_until="load")
-        if self.page.locator(".math").count():
-            self.page.wait_for_selector("html[data-formulas=rendered]", state="attached")
         self.page.wait_for_load_state("networkidle")
 
     def played(self, count):

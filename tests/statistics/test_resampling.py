@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from speech_interp.statistics.resampling import cells, draw_weights, limits, paired_by
+from speech_interp.statistics.resampling import (
+    cells,
+    draw_weights,
+    limits,
+    paired_by,
+    weighted_median,
+)
 
 
 def test_items_of_a_group_are_drawn_together():
@@ -46,6 +52,14 @@ def test_sums_over_cells_give_the_same_draws_as_items():
     sums = np.bincount(cell, weights=x)
     by_cell = draw_weights(*names, resamples=30) @ sums
     np.testing.assert_allclose(by_cell, draw_weights(speakers, sentences, resamples=30) @ x)
+
+
+def test_weighted_median_is_that_of_repeated_items():
+    rng = np.random.default_rng(2)
+    values, weights = rng.normal(size=21), rng.integers(0, 4, size=(30, 21)).astype(float)
+    for row, median in zip(weights, weighted_median(values, weights), strict=True):
+        repeated = np.sort(np.repeat(values, row.astype(int)))
+        assert median == repeated[(len(repeated) - 1) // 2]
 
 
 def test_names_tell_other_groups_apart():

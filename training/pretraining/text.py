@@ -3,6 +3,7 @@ Debian's `wamerican-small`."""
 
 import random
 import re
+import shutil
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -100,6 +101,16 @@ def _plural(noun):
     return noun + "s"
 
 
+WORD_LIST = Path("/usr/share/dict/american-english-small")
+
+
+def missing_texts() -> str:
+    """Which of the texts this machine lacks, in one line; empty if none."""
+    lacking = [] if shutil.which("bible") else ["bible-kjv"]
+    lacking += [] if WORD_LIST.exists() else ["wamerican-small"]
+    return f"needs Debian's {' and '.join(lacking)}" if lacking else ""
+
+
 @cache
 def verses() -> tuple[str, ...]:
     """Pieces of verses of 4 to 18 words, in order; needs Debian's `bible-kjv`."""
@@ -132,7 +143,7 @@ def _pieces(verse, longest=18, shortest=4):
 def dictionary() -> tuple[str, ...]:
     """Words of the text above, each once: the more varied half of what the lists draw from."""
     words = {w for verse in verses() for w in re.findall(r"[a-z]{3,12}", verse)}
-    listed = Path("/usr/share/dict/american-english-small").read_text().split()
+    listed = WORD_LIST.read_text().split()
     words |= {w for w in listed if re.fullmatch(r"[a-z]{3,12}", w)}
     ours = NAMES + PEOPLE + THINGS + PLACES + ADJECTIVES + VERBS + INTRANSITIVE + ADVERBS + NUMBERS
     return tuple(sorted(words)) + tuple(sorted(set(map(str.lower, ours)))) * 8
