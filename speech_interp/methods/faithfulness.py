@@ -98,6 +98,17 @@ def chance_agreement(count: int, *, share: float = 0.2) -> float:
     return _top_count(count, share) / count
 
 
+def agreement_beyond_chance(
+    maps: Sequence[Float[Tensor, " position"]], *, share: float = 0.2
+) -> float:
+    """Return `mean_agreement` on a scale where random maps have 0 and equal maps 1.
+
+    Chance depends on the number of positions, so spans of time can be compared only on this scale.
+    """
+    chance = chance_agreement(len(maps[0]), share=share)
+    return (mean_agreement(maps, share=share) - chance) / (1 - chance)
+
+
 def randomised_from(model, twin, first: int):
     """Return a copy of the model with layers `first` and up as in its random-init `twin`.
 

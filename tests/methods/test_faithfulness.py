@@ -105,3 +105,12 @@ def test_the_planted_rank_is_the_area_under_the_curve():
     assert faithfulness.planted_rank(torch.ones(10), segments, truth) == 0.5
     with pytest.raises(ValueError, match="truth holds 0 of 10 segments"):
         faithfulness.planted_rank(values, segments, Interval("", 2.0, 3.0))
+
+
+def test_agreement_beyond_chance_has_its_zero_at_random_maps():
+    rng = np.random.default_rng(0)
+    for count in (3, 16, 400):  # one of three, three of sixteen, eighty of 400 are the top
+        pairs = [torch.tensor(rng.normal(size=(2, count))) for _ in range(400)]
+        found = np.mean([faithfulness.agreement_beyond_chance(list(p)) for p in pairs])
+        assert abs(found) < 0.08
+        assert faithfulness.agreement_beyond_chance([pairs[0][0]] * 3) == pytest.approx(1)
