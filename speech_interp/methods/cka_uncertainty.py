@@ -13,6 +13,8 @@ from speech_interp.methods.cka import (
     check_spread,
     hsic,
 )
+from speech_interp.statistics.layer_scores import LayerScores
+from speech_interp.statistics.resampling import cells, group_codes, paired_by
 from speech_interp.statistics.spaces import Space, Spaces, check_same_items
 
 MOVING = 200  # to move one entry of a Gram matrix takes about as long as so many multiplications
@@ -101,6 +103,70 @@ def bootstrap_interval(
     estimate, draws = values[0], values[1:]
     spread = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], axis=0) - draws.mean(0)
     return estimate[..., None] + np.moveaxis(spread, 0, -1)
+
+
+def cka_by_layer(
+    xs: Spaces,
+    y: Space | Spaces,
+    *,
+    groups: Names | tuple[Names, ...],
+    resamples: int = 200,
+    debiased: bool = True,
+    seed: int = 0,
+) -> LayerScores:
+    """Return CKA of every layer with `y`, as scores that can be drawn and compared.
+
+    `y`: one space (phones, MFCCs, the first layer), or one for each of `xs` (the same layers of
+    another model). `groups`: what varies, such as (speakers, sentences): half of each grouping is
+    drawn without replacement, as in `bootstrap_interval`; items count that are drawn in all.
+    """
+    groupings = groups if isinstance(groups, tuple) else (groups,)
+    cell, names = cells(*groupings)
+    rng = np.random.default_rng(seed)
+    kept = np.ones((resamples + 1, len(names[0])))  # the first "half" is everything
+    for number, of_cell in enumerate(names):
+        codes = group_codes(of_cell)
+        count = int(codes.max()) + 1
+        if count < 6:
+            raise ValueError(f"grouping {number} has {count} groups; half-samples need at least 6")
+        for row in kept[1:]:
+            half = np.zeros(count)
+            half[rng.permutation(count)[: count // 2]] = 1
+            row *= half[codes]
+    rows = centred(xs, "xs")
+    if len(np.shape(y)) == 2:
+        pairs = [(rows, centred([y], "y")[0])]
+    else:
+        pairs = [([x], other) for x, other in zip(rows, centred(y, "y"), strict=True)]
+    values = np.concatenate(
+        [
+            _cka_of_subsets([*some, other], len(some), False, cell, kept, debiased)[:, :, 0]
+            for some, other in pairs
+        ],
+        axis=1,
+    )
+    draws = values[1:] - values[1:].mean(0) + values[0]
+    return LayerScores(values[0], draws, paired_by=f"halves of {paired_by(*groupings)}")
+
+
+def null_level(
+    xs: Spaces,
+    y: Space | Spaces,
+    *,
+    permutations: int = 39,
+    within: Names | None = None,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Float[np.ndarray, " space"]:
+    """Return what shuffled items stay below, for every pair on its own: a null is its pair's.
+
+    `y`: one space, or one for each of `xs`. `within`: as in `permutation_test`.
+    """
+    options = {"permutations": permutations, "within": within, "seed": seed}
+    if len(np.shape(y)) == 2:
+        return np.quantile(permutation_test(xs, y, **options).null, level, axis=0)
+    tests = [permutation_test([x], other, **options) for x, other in zip(xs, y, strict=True)]
+    return np.array([np.quantile(test.null, level) for test in tests])
 
 
 def _cka_of_subsets(

@@ -8,7 +8,12 @@ from speech_interp.methods.cka import (
     cka_matrix,
     linear_cka,
 )
-from speech_interp.methods.cka_uncertainty import bootstrap_interval, permutation_test
+from speech_interp.methods.cka_uncertainty import (
+    bootstrap_interval,
+    cka_by_layer,
+    null_level,
+    permutation_test,
+)
 
 
 @pytest.fixture
@@ -136,3 +141,55 @@ def test_copies_of_items_would_inflate_a_bootstrap_with_replacement():
     low, high = bootstrap_interval([x], [y])[0, 0]
     assert min(naive) > 0.1
     assert low < 0 < high
+
+
+@pytest.fixture
+def crossed():
+    """Three spaces of 108 items: three of each of six speakers in each of six sentences."""
+    rng = np.random.default_rng(3)
+    shared = rng.normal(size=(108, 3))
+    spaces = [shared @ rng.normal(size=(3, d)) + rng.normal(size=(108, d)) for d in (4, 7, 20)]
+    return spaces, np.arange(108) % 6, np.arange(108) // 18
+
+
+@pytest.mark.parametrize("debiased", [True, False])
+def test_scores_by_layer_are_those_of_the_matrix(crossed, debiased):
+    spaces, *groups = crossed
+    found = cka_by_layer(spaces, spaces[1], groups=tuple(groups), resamples=30, debiased=debiased)
+    np.testing.assert_allclose(
+        found.score(), cka_matrix(spaces, [spaces[1]], debiased=debiased)[:, 0], atol=1e-10
+    )
+    np.testing.assert_allclose(found.draws.mean(0), found.score(), atol=1e-10)
+    np.testing.assert_allclose(found.draws[:, 1], 1, atol=1e-10)  # a space with itself
+    same = cka_by_layer(spaces, spaces, groups=tuple(groups), resamples=5)
+    np.testing.assert_allclose(same.score(), 1, atol=1e-10)
+
+
+def test_halves_of_two_groupings_are_those_of_the_plain_loop(crossed):
+    spaces, speakers, sentences = crossed
+    found = cka_by_layer([spaces[0]], spaces[1], groups=(speakers, sentences), resamples=20)
+    rng = np.random.default_rng(0)
+    halves = [[rng.permutation(6)[:3] for _ in range(20)] for _ in range(2)]
+    plain = []
+    for a, b in zip(*halves, strict=True):
+        kept = np.isin(speakers, a) & np.isin(sentences, b)
+        plain.append(linear_cka(spaces[0][kept], spaces[1][kept]))
+    moved = found.draws[:, 0] - found.score()[0]
+    np.testing.assert_allclose(moved, np.array(plain) - np.mean(plain), atol=1e-8)
+
+
+def test_every_pair_has_its_own_null(spaces):
+    rng = np.random.default_rng(0)
+    small, large = rng.normal(size=(2, 20, 2)), rng.normal(size=(2, 20, 2))
+    level = null_level(list(small), list(large), permutations=99)
+    each = [
+        np.quantile(permutation_test([a], b, permutations=99).null, 0.95)
+        for a, b in zip(small, large, strict=True)
+    ]
+    np.testing.assert_allclose(level, each)
+    assert null_level(spaces, spaces[0]).shape == (3,)
+
+
+def test_too_few_groups_in_a_grouping_are_named(spaces):
+    with pytest.raises(ValueError, match="grouping 1 has 2 groups; half-samples need at least 6"):
+        cka_by_layer(spaces, spaces[0], groups=(np.arange(20), np.arange(20) % 2))
