@@ -134,7 +134,7 @@ def cka_by_layer(
             half[rng.permutation(count)[: count // 2]] = 1
             row *= half[codes]
     rows = centred(xs, "xs")
-    if len(np.shape(y)) == 2:
+    if getattr(y, "ndim", None) == 2:
         pairs = [(rows, centred([y], "y")[0])]
     else:
         pairs = [([x], other) for x, other in zip(rows, centred(y, "y"), strict=True)]
@@ -163,7 +163,7 @@ def null_level(
     `y`: one space, or one for each of `xs`. `within`: as in `permutation_test`.
     """
     options = {"permutations": permutations, "within": within, "seed": seed}
-    if len(np.shape(y)) == 2:
+    if getattr(y, "ndim", None) == 2:
         return np.quantile(permutation_test(xs, y, **options).null, level, axis=0)
     tests = [permutation_test([x], other, **options) for x, other in zip(xs, y, strict=True)]
     return np.array([np.quantile(test.null, level) for test in tests])
