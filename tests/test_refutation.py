@@ -1,6 +1,7 @@
 """Claims are computed again under every variation, and the kept table is that of today's claims."""
 
 import importlib
+import io
 import json
 import sys
 import types
@@ -57,6 +58,15 @@ def test_the_table_says_what_flips(one_chapter, monkeypatch, capsys):
     (row,) = json.loads(runner.TABLE.read_text())["small"]["claims"]
     assert runner.flips(row) == ["lead s 2.0"]
     assert [o["why"] for o in row["outcomes"] if o["holds"] is None] == ["one speaker"] * 2
+
+
+def test_a_bar_that_is_shown_changes_nothing():
+    """`update` says True when it draws: it must never stand in for a variation."""
+    claim = Claim("It holds.", "a number", "above 0", holds_unless_shifted)
+    with runner.tqdm(total=11, mininterval=0, miniters=1, file=io.StringIO()) as bar:
+        row = runner.tried(claim, bar)
+        assert bar.n == len(VARIATIONS)
+    assert [o["variation"] for o in row["outcomes"]] == [str(v) for v in VARIATIONS]
 
 
 def test_what_flips_often_ends_with_an_error_and_what_is_known_is_not_computed_again(

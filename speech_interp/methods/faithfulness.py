@@ -13,25 +13,51 @@ from speech_interp.methods.games import Game
 from speech_interp.states.hidden_states import encoder_layers, encoder_of
 
 
-def deletion_curve(game: Game, attribution: Float[Tensor, " segment"]) -> Float[Tensor, " removed"]:
-    """Return the score as 0, 1, ..., all segments are removed, highest first: it should fall."""
-    return game(1 - _growing(attribution))
+def deletion_curve(
+    game: Game, attribution: Float[Tensor, " segment"], *, counts: Sequence[int] | None = None
+) -> Float[Tensor, " removed"]:
+    """Return the score as 0, 1, ..., all segments are removed, highest first: it should fall.
+
+    `counts`: only after so many removals, which saves passes.
+    """
+    return game(1 - _growing(attribution, counts))
 
 
-def insertion_curve(game: Game, attribution: Float[Tensor, " segment"]) -> Float[Tensor, " added"]:
+def insertion_curve(
+    game: Game, attribution: Float[Tensor, " segment"], *, counts: Sequence[int] | None = None
+) -> Float[Tensor, " added"]:
     """Return the score as 0, 1, ..., all segments are put in, highest first: it should rise."""
-    return game(_growing(attribution))
+    return game(_growing(attribution, counts))
 
 
 def random_curves(
-    game: Game, *, orders: int = 10, insertion: bool = False, seed: int = 0
+    game: Game,
+    *,
+    orders: int = 10,
+    insertion: bool = False,
+    counts: Sequence[int] | None = None,
+    seed: int = 0,
 ) -> Float[Tensor, "order step"]:
     """Return the same curves for random orders: what an attribution must beat."""
     draw = torch.Generator().manual_seed(seed)
     curve = insertion_curve if insertion else deletion_curve
-    return torch.stack(
-        [curve(game, torch.rand(len(game.spans), generator=draw)) for _ in range(orders)]
-    )
+    orders_drawn = [torch.rand(len(game.spans), generator=draw) for _ in range(orders)]
+    return torch.stack([curve(game, order, counts=counts) for order in orders_drawn])
+
+
+def planted_rank(attribution: Float[Tensor, " segment"], segments: Sequence, truth) -> float:
+    """Return how often a segment inside the truth ranks above one outside: .5 by chance, at most 1.
+
+    The area under the ROC curve; ties count half. A segment is inside if its middle is. Raises
+    ValueError if the truth holds all segments, or none.
+    """
+    middle = [(s.start_s + s.end_s) / 2 for s in segments]
+    inside = torch.tensor([truth.start_s <= t < truth.end_s for t in middle])
+    if inside.all() or not inside.any():
+        raise ValueError(f"truth holds {int(inside.sum())} of {len(segments)} segments")
+    values = torch.as_tensor(attribution, dtype=torch.float64)
+    above = values[inside][:, None] - values[~inside]
+    return float(((above > 0).double() + 0.5 * (above == 0).double()).mean())
 
 
 def comprehensiveness(
@@ -72,6 +98,17 @@ def chance_agreement(count: int, *, share: float = 0.2) -> float:
     return _top_count(count, share) / count
 
 
+def agreement_beyond_chance(
+    maps: Sequence[Float[Tensor, " position"]], *, share: float = 0.2
+) -> float:
+    """Return `mean_agreement` on a scale where random maps have 0 and equal maps 1.
+
+    Chance depends on the number of positions, so spans of time can be compared only on this scale.
+    """
+    chance = chance_agreement(len(maps[0]), share=share)
+    return (mean_agreement(maps, share=share) - chance) / (1 - chance)
+
+
 def randomised_from(model, twin, first: int):
     """Return a copy of the model with layers `first` and up as in its random-init `twin`.
 
@@ -101,7 +138,10 @@ def _top_count(count: int, share: float) -> int:
     return max(1, math.floor(share * count + 0.5))
 
 
-def _growing(attribution: Tensor) -> Float[Tensor, "step segment"]:
-    """Return presences of the 0, 1, ..., all highest segments."""
+def _growing(
+    attribution: Tensor, counts: Sequence[int] | None = None
+) -> Float[Tensor, "step segment"]:
+    """Return presences of the highest segments: 0, 1, ..., all of them, or so many as `counts`."""
     rank = attribution.argsort(descending=True, stable=True).argsort()
-    return (rank < torch.arange(len(attribution) + 1)[:, None]).float()
+    steps = torch.arange(len(attribution) + 1) if counts is None else torch.tensor(list(counts))
+    return (rank < steps[:, None]).float()

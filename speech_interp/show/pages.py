@@ -4,6 +4,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from speech_interp.statistics.layer_scores import LayerScores
+
 
 def keep(prefix: str | dict | None = None, numbers: dict[str, Any] | None = None, **more) -> None:
     """Keep values for the prose, which shows them by name: `{glue:text}`name:.1f``.
@@ -27,3 +29,9 @@ def keep_figure(name: str, figure: Figure) -> None:
 
     glue(name, figure, display=False)
     plt.close(figure)
+
+
+def with_interval(scores: LayerScores, layer: int = 0, *, digits: int = 2) -> str:
+    """Return "score [lower, upper]" of one layer, as prose shows it."""
+    low, high = scores.interval()[:, layer]
+    return f"{scores.score()[layer]:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

@@ -8,7 +8,7 @@ through `recordings`.
 import io
 import itertools
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -107,6 +107,26 @@ class Utterance:
         if isinstance(self.audio, np.ndarray):
             return len(self.audio) / RATE_HZ
         return sf.info(io.BytesIO(self.audio)).duration
+
+
+def after_silence(utterance: Utterance, seconds: float) -> Utterance:
+    """Return the utterance with silence before it: it moves on the clock of a model that has one.
+
+    All intervals move with the sound; tracks are left out.
+    """
+
+    def moved(intervals: tuple[Interval, ...]) -> tuple[Interval, ...]:
+        return tuple(Interval(i.label, i.start_s + seconds, i.end_s + seconds) for i in intervals)
+
+    silence = np.zeros(round(seconds * RATE_HZ), np.float32)
+    return replace(
+        utterance,
+        audio=np.concatenate([silence, utterance.wave]),
+        words=moved(utterance.words),
+        phones=moved(utterance.phones),
+        syllables=moved(utterance.syllables),
+        tracks={},
+    )
 
 
 def ipa(label: str) -> str:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy.stats import norm
 
-from speech_interp.statistics.resampling import limits
+from speech_interp.statistics.resampling import Names, draw_weights, limits, paired_by
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +21,23 @@ class LayerScores:
     values: Float[np.ndarray, "layer *rest"]
     draws: Float[np.ndarray, "resample *layer_rest"]
     paired_by: str = ""
+
+    @classmethod
+    def of_items(
+        cls,
+        values: Float[np.ndarray, "item layer"],
+        *groupings: Names,
+        resamples: int = 1000,
+        seed: int = 0,
+    ) -> "LayerScores":
+        """Return the mean over items in each layer; the groups of all groupings are drawn anew."""
+        values = np.asarray(values, dtype=float)
+        weights = draw_weights(*groupings, resamples=resamples, seed=seed)
+        weights = weights[weights.sum(1) > 0]  # two small groupings can miss each other
+        draws = np.tensordot(weights, values, 1) / weights.sum(1).reshape(
+            -1, *[1] * (values.ndim - 1)
+        )
+        return cls(values.mean(0), draws, paired_by(*groupings))
 
     def __post_init__(self) -> None:
         if self.draws.shape[1:] != self.values.shape:
@@ -42,6 +60,14 @@ class LayerScores:
         """Return the distances down and up from each score to its limits, for plots."""
         low, high = self.interval(level=level)
         return np.maximum(np.stack([self.values - low, high - self.values]), 0)
+
+    def detectable(self, *, power: float = 0.8) -> Float[np.ndarray, "layer *rest"]:
+        """Return the true difference from zero that such data would show, so often as `power`.
+
+        Show: a 95 % interval on one side of zero. From the spread of the draws; with n times as
+        many groups it is smaller by sqrt(n).
+        """
+        return (norm.ppf(0.975) + norm.ppf(power)) * self.draws.std(0)
 
     def minus(self, other: "LayerScores") -> "LayerScores":
         """Return the difference, with the interval of the difference: both draw the same groups.

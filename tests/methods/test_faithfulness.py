@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from tiny import tiny_model
 
 from speech_interp.methods import faithfulness
-from speech_interp.methods.attribution import Game
+from speech_interp.methods.games import Game, windows
+from speech_interp.speech.corpus import Interval
 from speech_interp.states.hidden_states import encoder_layers, encoder_of
 
 
@@ -82,3 +84,33 @@ def test_the_cascade_takes_layers_of_the_twin_from_the_top():
     fresh = tiny_model("wav2vec2", seed=0)
     for a, b in zip(model.module.parameters(), fresh.module.parameters(), strict=True):
         assert torch.equal(a, b), "the model itself stays as it is"
+
+
+def test_curves_after_some_removals_are_points_of_the_whole_curve():
+    game = table_game(additive, 5)
+    for curve in (faithfulness.deletion_curve, faithfulness.insertion_curve):
+        some = curve(game, ADDITIVE, counts=[0, 2, 4])
+        torch.testing.assert_close(some, curve(game, ADDITIVE)[::2])
+    some = faithfulness.random_curves(game, orders=3, counts=[1, 3])
+    torch.testing.assert_close(some, faithfulness.random_curves(game, orders=3)[:, [1, 3]])
+
+
+def test_the_planted_rank_is_the_area_under_the_curve():
+    segments, rng = windows(1.0, 0.1), np.random.default_rng(0)
+    values = torch.tensor(rng.normal(size=10).round(1))
+    truth = segments[3]
+    inside = [k == 3 for k in range(10)]
+    expected = roc_auc_score(inside, values)
+    assert faithfulness.planted_rank(values, segments, truth) == pytest.approx(expected)
+    assert faithfulness.planted_rank(torch.ones(10), segments, truth) == 0.5
+    with pytest.raises(ValueError, match="truth holds 0 of 10 segments"):
+        faithfulness.planted_rank(values, segments, Interval("", 2.0, 3.0))
+
+
+def test_agreement_beyond_chance_has_its_zero_at_random_maps():
+    rng = np.random.default_rng(0)
+    for count in (3, 16, 400):  # one of three, three of sixteen, eighty of 400 are the top
+        pairs = [torch.tensor(rng.normal(size=(2, count))) for _ in range(400)]
+        found = np.mean([faithfulness.agreement_beyond_chance(list(p)) for p in pairs])
+        assert abs(found) < 0.08
+        assert faithfulness.agreement_beyond_chance([pairs[0][0]] * 3) == pytest.approx(1)

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from speech_interp.show import pages
+from speech_interp.show.pages import with_interval
+from speech_interp.statistics.layer_scores import LayerScores
 
 
 @pytest.fixture
@@ -32,3 +34,10 @@ def test_a_kept_figure_is_not_drawn_where_it_is_made(glued):
     pages.keep_figure("answer", figure)
     assert glued["answer"] is figure
     assert not plt.fignum_exists(figure.number)
+
+
+def test_a_score_is_written_with_its_interval():
+    draws = np.linspace(-1, 1, 1001)[:, None] + np.array([[0.0, 5.0]])
+    scores = LayerScores(np.array([0.0, 5.0]), draws)
+    assert with_interval(scores, 1) == "5.00 [4.05, 5.95]"
+    assert with_interval(scores, digits=1) == "0.0 [-0.9, 0.9]"

@@ -502,3 +502,12 @@ def test_card_knows_every_file():
     assert stated == found
     for path in DATA.glob("*.parquet"):
         assert pq.read_metadata(path).num_rows > 0
+
+
+def test_silence_before_an_utterance_moves_sound_and_intervals():
+    utterance = load_corpus("homophones")[0]
+    late = corpus.after_silence(utterance, 0.5)
+    assert not late.wave[:8000].any()
+    np.testing.assert_array_equal(late.wave[8000:], utterance.wave)
+    assert late.words[1].start_s == utterance.words[1].start_s + 0.5
+    assert len(late.phones) == len(utterance.phones) and late.info == utterance.info

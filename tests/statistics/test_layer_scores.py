@@ -47,3 +47,32 @@ def test_what_was_not_drawn_together_is_not_paired():
         scores([1.0], 0.1).minus(scores([1.0], 0.1, paired_by="sentences"))
     with pytest.raises(ValueError, match=r"draws have shape \(5, 3\), expected \(resample, \*\(2,"):
         LayerScores(np.zeros(2), np.zeros((5, 3)))
+
+
+def test_means_of_items_have_the_interval_of_the_normal_distribution():
+    values = np.random.default_rng(0).normal(size=(400, 3)) + np.arange(3)
+    found = LayerScores.of_items(values, np.arange(400), resamples=4000)
+    np.testing.assert_allclose(found.score(), values.mean(0))
+    np.testing.assert_allclose(found.error_bars(), [1.96 * values.std(0) / 20] * 2, rtol=0.1)
+
+
+def test_means_of_items_vary_with_the_groups_that_vary():
+    """Two items a group say the same: the interval is that of the groups, not of the items."""
+    values = np.repeat(np.random.default_rng(0).normal(size=(100, 1)), 2, axis=0)
+    groups = np.repeat(np.arange(100), 2)
+    ratio = [LayerScores.of_items(values, g).draws.std() for g in (groups, np.arange(200))]
+    assert ratio[0] / ratio[1] == pytest.approx(np.sqrt(2), rel=0.1)
+    both = LayerScores.of_items(values, groups, np.tile(["a", "b"], 100))
+    assert both.paired_by.startswith("100 x 2 groups") and np.isfinite(both.draws).all()
+
+
+def test_what_is_detectable_is_detected_so_often():
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(50, 1))
+    pilot = LayerScores.of_items(values / values.std(), np.arange(50))
+    effect = pilot.detectable()[0]
+    shown = [
+        LayerScores.of_items(rng.normal(effect, 1, (50, 1)), np.arange(50)).verdict(0) == "above"
+        for _ in range(300)
+    ]
+    assert np.mean(shown) == pytest.approx(0.8, abs=0.1)

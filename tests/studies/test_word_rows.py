@@ -76,3 +76,25 @@ def test_rollout_shares_equal_rollout_over_tokens_and_walk_through_the_encoder()
     torch.testing.assert_close(
         rolled["cross"][0], through[:4] / through[:4].sum(), atol=1e-5, rtol=0
     )
+
+
+def test_rows_of_a_sentence_are_those_of_its_own_pass(monkeypatch):
+    model = tiny_whisper()
+    sentence = spoken(["da", "b", "ab", "e"], cue=0, target=2)
+    torch.manual_seed(1)
+    mel = torch.randn(1, 8, 200)
+    monkeypatch.setattr(word_rows, "model_inputs", lambda model, wave: mel)
+    (row,) = word_rows.read_rows(model, [sentence], {"raw": raw_attention}, progress=False)
+    steps, where = recorded()
+    for stack, found in word_rows.shares(steps, raw_attention, where).items():
+        torch.testing.assert_close(row.scores["raw", stack], found.scores)
+        torch.testing.assert_close(row.outside["raw", stack][:, 1], found.padding)
+    with torch.no_grad():
+        states = model.module.model.encoder(mel).last_hidden_state
+    torch.testing.assert_close(row.states, states)
+    assert row.sizes["decoder"].tolist() == [2, 1]
+    each = row.scores["rollout", "decoder"] / torch.tensor([2.0, 1.0])
+    torch.testing.assert_close(row.shares("rollout", "decoder"), each / each.sum(1, keepdim=True))
+    gap = word_rows.cue_minus_control([row], [1], "rollout", "decoder")
+    expected = 100 * (each[:, 0] - each[:, 1]) / each.sum(1)
+    torch.testing.assert_close(torch.tensor(gap[0]), expected)
