@@ -20,6 +20,9 @@ CHECKPOINT_LINE = re.compile(
     r"^([\w.-]+/[\w.-]+): (.+?) \(((?:sha256|revision) .+)\)$", re.MULTILINE
 )
 
+# Stand-ins whose training began from another; no two relatives are two witnesses.
+LINEAGE = {"wav2vec2-mini": "hubert-mini", "wav2vec2-mini-ctc": "wav2vec2-mini"}
+
 
 class ChaptersNode(nodes.General, nodes.Element):
     """Stands in for the table of chapters until all of them are computed."""
@@ -99,6 +102,8 @@ class FillChapters(SphinxPostTransform):
         for name, origin, revision in found:
             words = nodes.paragraph("", "", nodes.strong(text=name))
             words += nodes.Text(f": {origin} ({revision})")
+            if parent := next((p for c, p in LINEAGE.items() if f"{c}," in f"{origin},"), None):
+                words += nodes.Text(f". Its training began from {parent}: the two are relatives.")
             items += nodes.list_item("", words)
         return items
 

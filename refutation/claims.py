@@ -26,16 +26,19 @@ class Variation:
         ]
         return ", ".join(changed) or "as on the page"
 
+    def keeps(self, speakers: Sequence[str], texts: Sequence[str]) -> np.ndarray:
+        """Return for each item, by its speaker and sentence, whether it is among the chosen."""
+        speakers, texts = np.asarray(speakers), np.asarray(texts)
+        names, sentences = np.unique(speakers), np.unique(texts)
+        half = len(names) // 2
+        chosen = {None: names, "first half": names[:half], "second half": names[half:]}
+        said = {None: sentences, "even": sentences[::2], "odd": sentences[1::2]}
+        return np.isin(speakers, chosen[self.speakers]) & np.isin(texts, said[self.sentences])
+
     def choose(self, utterances: Sequence[Utterance]) -> list[Utterance]:
         """Return the utterances of the chosen speakers and sentences."""
-        speakers, texts = (
-            np.array(sorted({getattr(u, name) for u in utterances})) for name in ("speaker", "text")
-        )
-        half = len(speakers) // 2
-        chosen = {None: speakers, "first half": speakers[:half], "second half": speakers[half:]}
-        said = {None: texts, "even": texts[::2], "odd": texts[1::2]}
-        kept, spoken = set(chosen[self.speakers]), set(said[self.sentences])
-        return [u for u in utterances if u.speaker in kept and u.text in spoken]
+        keeps = self.keeps([u.speaker for u in utterances], [u.text for u in utterances])
+        return [u for u, kept in zip(utterances, keeps, strict=True) if kept]
 
 
 #: The page's own condition, then the ten under which a claim must hold at least nine times.

@@ -23,6 +23,7 @@ from speech_interp.show.player_parts import (
     wave_row,
 )
 from speech_interp.show.plotting import colour_scale
+from speech_interp.speech.corpus import phone_symbol
 
 
 def listen(
@@ -38,7 +39,7 @@ def listen(
     score_name: str = "score",
     diverging: bool | None = None,
     limits: tuple[float, float] | None = None,
-    phone_name: Callable[[str], str] = str,
+    phone_name: Callable[[str], str] = phone_symbol,
 ) -> Player:
     """A player of an utterance or of a plain (sample,) wave, with scores as coloured cells.
 
@@ -47,7 +48,8 @@ def listen(
     of a plain wave. `scores` is (column,) or (row, column); `columns` names the tier that the
     columns are, or gives the intervals; `rows` holds names, or intervals, whose names then play.
     A score that is not finite is shown as missing. `phone_name` turns a phone's label into what
-    is shown, for example `corpus.ipa`. Raises ValueError where sizes do not fit.
+    is shown: IPA for our own labels; `str` shows all as they are. Raises ValueError where sizes do
+    not fit.
     """
     samples, rate, utterance = _samples(sound, wave, rate_hz)
     duration = len(samples) / rate

@@ -137,6 +137,11 @@ def ipa(label: str) -> str:
         raise CorpusError(f"{label!r} is not an ARPABET label; expected one of {PHONES}") from None
 
 
+def phone_symbol(label: str) -> str:
+    """What a reader sees for a phone: IPA for our own labels, any other label as it stands."""
+    return _IPA.get(label, label)
+
+
 def load_corpus(subset: str = "sentences") -> list[Utterance]:
     """The utterances of one subset, in a fixed order. Raises `CorpusError`.
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 from player_pages import EVIL, Page, sound_of
-from sound_samples import Span, clicks, hum, sentence
+from sound_samples import Sentence, Span, clicks, hum, sentence
 
 from speech_interp.show.player import listen
 from speech_interp.show.player_parts import encode_mp3
@@ -63,7 +63,7 @@ def test_quiet_sound_stays_quiet():
 
 def test_words_and_phones_stand_where_they_sound():
     spoken = sentence()
-    cells = Page(listen(spoken).html).all(role="gridcell")
+    cells = Page(listen(spoken, phone_name=str).html).all(role="gridcell")
     assert len(cells) == len(spoken.words) + len(spoken.phones)
     for (_, attributes, text), item in zip(cells, spoken.words + spoken.phones, strict=True):
         assert text == item.label
@@ -73,6 +73,14 @@ def test_words_and_phones_stand_where_they_sound():
         assert left / 100 * 1.5 == pytest.approx(item.start_s, abs=2e-5)
         assert width / 100 * 1.5 == pytest.approx(item.end_s - item.start_s, abs=2e-5)
         assert f"{item.label}, {start:.2f} to {end:.2f} s" in attributes["aria-label"]
+
+
+def test_phones_are_shown_in_ipa_and_labels_of_others_as_they_are():
+    ends = [(0.0, 0.5), (0.5, 1.0), (1.0, 1.5)]
+    phones = [Span(label, *at) for label, at in zip(("SH", "AX", "tʃʰ"), ends, strict=True)]
+    spoken = Sentence(hum(1.5), (), tuple(phones), "")
+    cells = Page(listen(spoken).html).all(role="gridcell")
+    assert [text for _, _, text in cells] == ["ʃ", "ə", "tʃʰ"]
 
 
 def test_scores_are_read_out_with_layer_and_word():
