@@ -35,6 +35,7 @@ MODEL_STYLES = {
     "Whisper": (PALETTE[3], "D"),
     "Whisper base": (PALETTE[5], "P"),
     "MFCC": (GREY, "v"),
+    "phone label": (PALETTE[4], "X"),
 }
 TWIN = ", untrained"  # the end of the name of a random-init twin
 SEQUENTIAL = LinearSegmentedColormap.from_list(
