@@ -34,7 +34,7 @@ def items_of(name: str, lead_s: float, twin_seed: int) -> Items:
         for k, s in enumerate(speakers)
     ]
     columns = {
-        field: np.concatenate([getattr(p, field) for p in parts], axis=field == "states")
+        field: np.concatenate([getattr(p, field) for p in parts], axis=int(field == "states"))
         for field in Items.__dataclass_fields__
     }
     return Items(**columns)

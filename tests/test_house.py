@@ -4,6 +4,8 @@ Only the text of the modules is read; nothing is executed.
 """
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -103,3 +105,20 @@ def test_the_readers_of_imports_see_what_is_there():
     assert not goes_right("speech_interp.show.x", "speech_interp.statistics.y")
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert circle({"a": {"b", "c"}, "b": {"c"}}) == []
+
+
+def test_the_front_door_is_light_and_opens_when_asked():
+    """Whoever imports the package waits for nothing that they do not use."""
+    code = (
+        "import sys, time; start = time.perf_counter(); import speech_interp; "
+        "print(time.perf_counter() - start, 'torch' in sys.modules, dir(speech_interp)); "
+        "from speech_interp import load_corpus; print(len(load_corpus('tones')) > 0); "
+        "import speech_interp.nothing"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    seconds, torch_is_there, *names = done.stdout.splitlines()[0].split()
+    assert torch_is_there == "False"
+    assert float(seconds) < 0.3 * 5  # 10 ms here; a machine under load may be slow
+    assert all(f"'{name}'" in " ".join(names) for name in ("hidden_states", "listen", "load_model"))
+    assert done.stdout.splitlines()[1] == "True"
+    assert "No module named 'speech_interp.nothing'" in done.stderr
