@@ -1,8 +1,8 @@
 """What this site adds to Jupyter Book: drawings that follow the theme, nothing from other hosts,
 link previews, and every chapter as a script."""
 
-import json
 import re
+import shutil
 from pathlib import Path
 
 import nbformat
@@ -31,6 +31,7 @@ def pictures_of_256_colours(app, env):
     """Figures are flat colours and a few maps: with a palette they weigh a third.
 
     Done where myst-nb keeps them, before Sphinx copies them to the site: so each is reduced once.
+    They keep their time, or Sphinx would take their chapters for changed.
     """
     if app.builder.format != "html":
         return
@@ -42,6 +43,7 @@ def pictures_of_256_colours(app, env):
             opaque = Image.alpha_composite(paper, picture.convert("RGBA")).convert("RGB")
         unfinished = path.with_suffix(".part")
         opaque.quantize(256, dither=Image.Dither.NONE).save(unfinished, "PNG", optimize=True)
+        shutil.copystat(path, unfinished)
         unfinished.replace(path)
 
 
@@ -154,32 +156,6 @@ def as_script(notebook):
     return "\n\n".join(blocks) + "\n"
 
 
-def note_changes(app, env, added, changed, removed):
-    app.pages_have_changed = bool(added or changed or removed)
-    return []
-
-
-def write_every_page(app, env):
-    """One page that has changed can change the menus and links of all; without one, none has."""
-    return list(env.found_docs) if app.pages_have_changed else []
-
-
-def recall_index(app, env):
-    """Of pages that are not written anew, Sphinx's search would forget the words of the index."""
-    kept = Path(app.doctreedir) / "index_entries.json"
-    if kept.exists():
-        for docname, entries in json.loads(kept.read_text(encoding="utf-8")).items():
-            if docname in env.found_docs:
-                known = [tuple(entry) for entry in entries]
-                env._search_index_index_entries.setdefault(docname, known)
-
-
-def keep_index(app, error):
-    if error is None and app.builder.format == "html":
-        entries = json.dumps(app.env._search_index_index_entries)
-        (Path(app.doctreedir) / "index_entries.json").write_text(entries, encoding="utf-8")
-
-
 def mend_lists_of_references(app, pagename, templatename, context, doctree):
     """sphinxcontrib-bibtex says "list" of the whole, so screen readers expect items."""
     body = context.get("body", "")
@@ -216,12 +192,8 @@ def write_script(app, pagename, templatename, context, doctree):
 
 def setup(app):
     app.connect("config-inited", leave_out_thebe)
-    app.connect("env-get-outdated", note_changes)
-    app.connect("env-updated", write_every_page)
-    app.connect("env-updated", recall_index)
     app.connect("env-updated", pictures_of_256_colours)
     app.connect("build-finished", icons_from_the_font)
-    app.connect("build-finished", keep_index)
     app.connect("doctree-resolved", set_drawings_into_the_page)
     app.connect("doctree-resolved", name_cells_by_their_column)
     app.connect("doctree-resolved", keep_columns_of_printed_tables)

@@ -9,14 +9,29 @@ import multiprocessing
 import os
 from pathlib import Path
 
+import psutil
 import yaml
 from jupyter_cache import get_cache
 from jupyter_cache.cache.db import NbProjectRecord
 from jupyter_cache.executors.basic import ExecutionWorkerLocalMProc, ProcessData
+from jupyter_cache.executors.utils import single_nb_execution
 from sphinx.errors import ExtensionError
 from tqdm import tqdm
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
+MEMORY = 4 << 30  # what a chapter may need at full size
+
+
+class Worker(ExecutionWorkerLocalMProc):
+    @staticmethod
+    def execute(project_nb, data):
+        return single_nb_execution(
+            project_nb.nb,
+            cwd=str(Path(project_nb.uri).parent),
+            timeout=data.timeout,
+            allow_errors=data.allow_errors,
+            extra_arguments=["--log-level=ERROR"],  # no line on every kernel's way of transport
+        )
 
 
 def chapters(root: Path) -> list[Path]:
@@ -37,6 +52,17 @@ def without_results(cache, paths: list[Path]) -> list[Path]:
     return [path for path in paths if not is_known(path)]
 
 
+def processes_and_threads(chapter_count: int, *, cores: int, memory: int) -> tuple[int, int]:
+    """How many chapters at a time, with how many threads each; `memory` in bytes."""
+    processes = max(1, min(chapter_count, cores, memory // MEMORY))
+    return processes, max(1, cores // processes)
+
+
+def usable_cores() -> int:
+    known = hasattr(os, "sched_getaffinity")  # not on macOS and Windows
+    return len(os.sched_getaffinity(0)) if known else os.cpu_count() or 1
+
+
 def execute(app, config):
     if config.nb_execution_mode != "cache":
         return
@@ -46,9 +72,9 @@ def execute(app, config):
         return
     records = [cache.add_nb_to_project(str(path)) for path in new]
     NbProjectRecord.remove_tracebacks([record.pk for record in records], cache.db)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    processes = min(cores, len(new))
-    os.environ |= {name: str(max(1, cores // processes)) for name in THREADS}
+    available = psutil.virtual_memory().available
+    processes, threads = processes_and_threads(len(new), cores=usable_cores(), memory=available)
+    os.environ |= dict.fromkeys(THREADS, str(threads))
     limit_s = config.nb_execution_timeout
     work = [ProcessData(r.pk, r.uri, cache, limit_s, allow_errors=False) for r in records]
     failed = []
@@ -56,8 +82,7 @@ def execute(app, config):
         multiprocessing.Pool(processes, maxtasksperchild=1) as pool,
         tqdm(total=len(work), desc=f"executing {processes} chapters at a time", ncols=100) as bar,
     ):
-        done = pool.imap_unordered(ExecutionWorkerLocalMProc(), work)
-        for code, uri in done:
+        for code, uri in pool.imap_unordered(Worker(), work):
             bar.update()
             tqdm.write(f"{Path(uri).stem}: {'executed' if code == 0 else 'FAILED'}")
             failed += [uri] if code else []

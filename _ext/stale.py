@@ -15,15 +15,20 @@ ENVIRONMENT = ("SPEECH_INTERP_CHECKPOINTS",)
 
 def fingerprint(root: Path) -> str:
     """Changes with the package, its data, the pins, and the choice of checkpoints."""
-    package = (p for p in (root / "speech_interp").rglob("*") if p.is_file())
-    files = [p for p in package if "__pycache__" not in p.parts] + [root / "requirements.txt"]
-    digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(str(path.relative_to(root)).encode() + b"\0")
-        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    digest = digest_of(root, "speech_interp", "requirements.txt")
     for name in ENVIRONMENT:
         digest.update(os.environ.get(name, "").encode() + b"\0")
     return digest.hexdigest()[:16]
+
+
+def digest_of(root: Path, *names: str):
+    """Of all files with these names, and below the folders with these names."""
+    found = [p for name in names for p in (root / name, *(root / name).rglob("*"))]
+    digest = hashlib.sha256()
+    for path in sorted(p for p in found if p.is_file() and "__pycache__" not in p.parts):
+        digest.update(str(path.relative_to(root)).encode() + b"\0")
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest
 
 
 def choose_cache(app, config):
