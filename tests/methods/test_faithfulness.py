@@ -3,31 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from known_games import ADDITIVE, additive, table_game
 from sklearn.metrics import roc_auc_score
 from tiny import tiny_model
 
 from speech_interp.methods import faithfulness
-from speech_interp.methods.games import Game, windows
+from speech_interp.methods.games import windows
 from speech_interp.speech.corpus import Interval
 from speech_interp.states.hidden_states import encoder_layers, encoder_of
-
-
-def table_game(worth, count):
-    """Return a game over `count` one-sample segments, scored by `worth(set of present ones)`."""
-
-    def score(waves):
-        present = [tuple(np.flatnonzero(w > 0.5)) for w in waves.numpy()]
-        return torch.tensor([float(worth(set(map(int, p)))) for p in present])
-
-    spans = tuple((k, k + 1) for k in range(count))
-    return Game(score, torch.ones(count), spans, torch.zeros(count), at_once=3)
-
-
-ADDITIVE = torch.tensor([3.0, -1.0, 0.5, 2.0, 0.0])
-
-
-def additive(present):
-    return 4.0 + sum(float(ADDITIVE[k]) for k in present)
 
 
 def test_curves_of_an_additive_game_are_known():

@@ -5,32 +5,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from known_games import METHODS, glove_game, table_game
 
 from speech_interp.methods import attribution, faithfulness, games
 from speech_interp.methods.games import Game, Window
-
-METHODS = [
-    attribution.leave_one_out,
-    attribution.shapley_sampling,
-    attribution.kernel_shap,
-    attribution.lime,
-]
-
-
-def table_game(worth, count):
-    """Return a game over `count` one-sample segments, scored by `worth(set of present ones)`."""
-
-    def score(waves):
-        present = [tuple(np.flatnonzero(w > 0.5)) for w in waves.numpy()]
-        return torch.tensor([float(worth(set(map(int, p)))) for p in present])
-
-    spans = tuple((k, k + 1) for k in range(count))
-    return Game(score, torch.ones(count), spans, torch.zeros(count), at_once=3)
-
-
-def glove_game(present):
-    """One left glove (0), two right ones (1, 2): a pair is worth 6. Plus 1 for player 3 alone."""
-    return 6.0 * (0 in present and bool(present & {1, 2})) + (3 in present)
 
 
 def test_a_coalition_is_computed_once_whoever_asks():
