@@ -2,5 +2,6 @@
 
 from speech_interp.speech.torchaudio_repair import repair_torchaudio
 
-# Every wing imports this one, so it comes before transformers, which imports torchaudio.
+# Every wing but `statistics` imports this one, so it comes before transformers, which imports
+# torchaudio where it is installed.
 repair_torchaudio()

@@ -74,10 +74,21 @@ def test_absent_torchaudio_is_no_error():
     )
 
 
-def test_transformers_imports_after_us():
+@pytest.mark.parametrize(
+    "taken",
+    [
+        "import load_model",
+        "import hidden_states",
+        ".states.attention import record_attention",
+        ".methods.context_mixing import value_zeroing",
+        ".show.plotting import use_style",
+    ],
+)
+def test_transformers_imports_after_us(taken):
+    code = f"from speech_interp{taken}" if taken[0] == "." else f"from speech_interp {taken}"
     assert (
-        run_fresh("""
-        from speech_interp import load_model
+        run_fresh(f"""
+        {code}
         from transformers import WhisperForConditionalGeneration
         print(WhisperForConditionalGeneration.__name__)
     """)
