@@ -69,6 +69,12 @@ class Claim:
     statistic: str  # the number that decides, in words
     condition: str  # when the claim holds, such as "above 0"
     holds: Callable[[Variation], tuple[bool, float]]
+    enters: tuple[str, ...] = tuple(f.name for f in fields(Variation))  # what the number depends on
+
+    def depends_on(self, variation: Variation) -> bool:
+        """Whether the variation changes anything in this claim; else it proves nothing."""
+        changed = {f.name for f in fields(variation) if getattr(variation, f.name) != f.default}
+        return not changed or bool(changed & set(self.enters))
 
 
 class NotApplicable(Exception):

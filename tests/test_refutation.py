@@ -5,6 +5,7 @@ import io
 import json
 import sys
 import types
+from types import SimpleNamespace
 
 import pytest
 
@@ -67,6 +68,19 @@ def test_a_bar_that_is_shown_changes_nothing():
         row = runner.tried(claim, bar)
         assert bar.n == len(VARIATIONS)
     assert [o["variation"] for o in row["outcomes"]] == [str(v) for v in VARIATIONS]
+
+
+def test_a_variation_that_enters_nothing_proves_nothing():
+    asked = []
+
+    def holds(variation):
+        asked.append(variation)
+        return True, 1
+
+    claim = Claim("It holds.", "a number", "above 0", holds, ("lead_s",))
+    row = runner.tried(claim, SimpleNamespace(update=lambda: None))
+    assert [str(v) for v in asked] == ["as on the page", "lead s 0.5", "lead s 2.0"]
+    assert [o["holds"] for o in row["outcomes"]].count(None) == 8
 
 
 def test_what_flips_often_ends_with_an_error_and_what_is_known_is_not_computed_again(

@@ -150,7 +150,7 @@ class OnlineCode:
 
     @property
     def compression(self) -> Float[ndarray, " layer"]:
-        """How many times shorter the code is; 1 is no help at all."""
+        """How many times shorter the code is. States without use give less than 1: show theirs."""
         return self.uniform_bits / self.bits
 
 

@@ -56,21 +56,26 @@ def collect(
     *,
     layers: Sequence[int] | None = None,
     keep: Callable[[Interval], bool] | None = None,
-    lead_s: float = 0.0,
+    lead_s: float | Sequence[float] = 0.0,
     progress: bool = True,
 ) -> Items:
     """Return the mean state of every interval of a tier, each utterance in a pass of its own.
 
     `model`: what `load_model` returns, or a function from a wave to `HiddenStates` such as `mfcc`.
     `tier`: "phones", "words", "syllables", or "utterance" for one item an utterance (its label is
-    its text). `keep` chooses intervals; silence is left out without it. `lead_s`: seconds of
-    silence before each utterance, which move it on the clock of a model that counts time, as
-    Whisper does; times stay those of the utterance. `layers`: only these, to save memory.
+    its text). `keep` chooses intervals; silence is left out without it. `layers`: only these, to
+    save memory. `lead_s`: seconds of silence before each utterance, one for all or one for each,
+    which move it on the clock of a model that counts time, as Whisper does (see `mixed_leads`);
+    times stay those of the utterance.
 
     Raises ValueError where no interval is left.
     """
+    leads_s = np.broadcast_to(np.asarray(lead_s, dtype=float), len(utterances))
     states, rows = [], []
-    for utterance in tqdm(utterances, desc=f"{tier}", unit=" utterances", disable=not progress):
+    pairs = zip(utterances, leads_s.tolist(), strict=True)
+    for utterance, lead_s in tqdm(
+        pairs, total=len(utterances), desc=f"{tier}", unit=" utterances", disable=not progress
+    ):
         chosen = [
             (place, interval)
             for place, interval in enumerate(_intervals(utterance, tier))
@@ -91,6 +96,22 @@ def collect(
         raise ValueError(f"tier {tier!r}: none of the {len(utterances)} utterances has an interval")
     columns = [np.array(column) for column in zip(*rows, strict=True)]
     return Items(torch.cat(states, dim=1).float().numpy(), *columns)
+
+
+def mixed_leads(
+    utterances: Sequence[Utterance], *, longest_s: float = 3.0, seed: int = 0
+) -> Float[ndarray, " utterance"]:
+    """Return a silence for each utterance that tells neither its speaker nor its sentence.
+
+    Those of one sentence get evenly spaced silences in an order drawn anew for each sentence: a
+    silence that were a speaker's own would mark the speaker on Whisper's clock.
+    """
+    texts, rng = np.array([u.text for u in utterances]), np.random.default_rng(seed)
+    leads_s = np.zeros(len(texts))
+    for text in np.unique(texts):
+        own = np.flatnonzero(texts == text)
+        leads_s[own] = rng.permutation(np.linspace(0, longest_s, len(own)))
+    return leads_s
 
 
 def _intervals(utterance: Utterance, tier: str) -> Sequence[Interval]:

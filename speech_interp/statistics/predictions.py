@@ -39,6 +39,11 @@ def correlation(sums: Float[ndarray, "*rest 6"]) -> Float[ndarray, "*rest"]:
     return (n * tp - t * p) / spread
 
 
+def mean_correlation(sums: Float[ndarray, "*rest target 6"]) -> Float[ndarray, "*rest"]:
+    """Return Pearson's r of predictions and targets, the mean over targets."""
+    return correlation(sums).mean(axis=-1)
+
+
 def explained_variance(sums: Float[ndarray, "*rest 6"]) -> Float[ndarray, "*rest"]:
     """Return R2: 1 - squared error / squared deviation of the targets from their mean."""
     n, t, _, tt, pp, tp = np.moveaxis(sums, -1, 0)

@@ -7,7 +7,7 @@ from tiny import tiny_model
 from speech_interp.speech.corpus import Interval, load_corpus
 from speech_interp.states.features import mfcc
 from speech_interp.states.hidden_states import hidden_states, pool
-from speech_interp.states.items import collect
+from speech_interp.states.items import collect, mixed_leads
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +71,28 @@ def test_errors_name_what_came(utterances):
     with pytest.raises(ValueError, match="tier is 'letters'"):
         collect(mfcc, utterances, "letters", progress=False)
     assert Interval("a", 0, 1).duration_s == 1
+
+
+def test_each_utterance_may_have_a_silence_of_its_own(utterances):
+    whisper = tiny_model("whisper")
+    together = collect(whisper, utterances, lead_s=[0.0, 1.0, 2.0], progress=False)
+    alone = [
+        collect(whisper, [u], lead_s=lead_s, progress=False).states
+        for u, lead_s in zip(utterances, (0.0, 1.0, 2.0), strict=True)
+    ]
+    np.testing.assert_allclose(together.states, np.concatenate(alone, axis=1), atol=1e-6)
+    with pytest.raises(ValueError, match="shape"):
+        collect(mfcc, utterances, lead_s=[0.0, 1.0], progress=False)
+
+
+def test_mixed_silences_tell_neither_speaker_nor_sentence():
+    """A silence of the speaker's own would be a perfect clue; here its mean is the same for all."""
+    spoken = [u for u in load_corpus("sentences") if u.split == "test" and u.speaker != "joe"]
+    leads_s = mixed_leads(spoken)
+    for name in ("speaker", "text"):
+        groups = np.array([getattr(u, name) for u in spoken])
+        means = [leads_s[groups == g].mean() for g in np.unique(groups)]
+        assert np.std(means) < 0.35 < leads_s.std()
+    assert leads_s.min() == 0 and leads_s.max() == 3
+    np.testing.assert_array_equal(leads_s, mixed_leads(spoken))
+    assert (leads_s != mixed_leads(spoken, seed=1)).any()
