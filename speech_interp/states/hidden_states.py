@@ -102,22 +102,27 @@ def pool(states: HiddenStates, intervals: Sequence) -> Float[Tensor, "layer item
     """
     if not len(intervals):
         raise ValueError("intervals: got none, expected at least one")
-    return torch.stack([_mean_over(states, interval) for interval in intervals], dim=1)
+    spans = [frames_or_nearest(states, interval) for interval in intervals]
+    return torch.stack([states.values[:, frames].mean(dim=1) for frames in spans], dim=1)
 
 
-def _mean_over(states: HiddenStates, interval) -> Float[Tensor, "layer unit"]:
+def frames_or_nearest(states: HiddenStates, interval) -> slice:
+    """The frames of an interval, or the one frame nearest to its middle; never empty.
+
+    Raises `ValueError` for an interval beyond the last frame.
+    """
     frames = states.frames_in(interval)
-    if frames.start == frames.stop:
-        middle_s = (interval.start_s + interval.end_s) / 2
-        nearest = int(np.abs(states.times_s - middle_s).argmin())
-        # The last frames of wav2vec2 end up to 25 ms before the sound does.
-        if abs(states.times_s[nearest] - middle_s) > 0.04:
-            raise ValueError(
-                f"interval {interval.start_s:.3f}-{interval.end_s:.3f} s lies outside the frames, "
-                f"{states.times_s[0]:.3f}-{states.times_s[-1]:.3f} s"
-            )
-        frames = slice(nearest, nearest + 1)
-    return states.values[:, frames].mean(dim=1)
+    if frames.start < frames.stop:
+        return frames
+    middle_s = (interval.start_s + interval.end_s) / 2
+    nearest = int(np.abs(states.times_s - middle_s).argmin())
+    # The last frames of wav2vec2 end up to 25 ms before the sound does.
+    if abs(states.times_s[nearest] - middle_s) > 0.04:
+        raise ValueError(
+            f"interval {interval.start_s:.3f}-{interval.end_s:.3f} s lies outside the frames, "
+            f"{states.times_s[0]:.3f}-{states.times_s[-1]:.3f} s"
+        )
+    return slice(nearest, nearest + 1)
 
 
 def model_inputs(model, wave: ndarray) -> Tensor:

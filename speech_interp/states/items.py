@@ -16,21 +16,33 @@ from tqdm.auto import tqdm
 
 from speech_interp.speech.audio import RATE_HZ
 from speech_interp.speech.corpus import SILENCE, Interval, Utterance
-from speech_interp.states.hidden_states import HiddenStates, hidden_states, pool
+from speech_interp.states.hidden_states import (
+    HiddenStates,
+    frames_or_nearest,
+    hidden_states,
+    pool,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Items:
-    """Pooled states of many intervals; entry i of every array describes the same item i."""
+    """Pooled states of many intervals; entry i of every array describes the same item i.
 
-    states: Float[ndarray, "layer item unit"]
+    With `spans` the states are not pooled: item i holds the frames `spans[i, 0]` up to
+    `spans[i, 1]` of `states` (layer, frame, unit); items that overlap share frames.
+    """
+
+    states: Float[ndarray, "layer _item unit"]  # or frames, where there are spans
     labels: Shaped[ndarray, " item"]
     speakers: Shaped[ndarray, " item"]
     texts: Shaped[ndarray, " item"]  # the sentence an item was said in
     utterances: Shaped[ndarray, " item"]  # its id
-    places: Int[ndarray, " item"]  # its number in the tier of its utterance
+    places: Int[
+        ndarray, " item"
+    ]  # its number in the tier of its utterance; of a triphone the middle
     start_s: Float[ndarray, " item"]
     end_s: Float[ndarray, " item"]
+    spans: Int[ndarray, "_item 2"] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -41,12 +53,13 @@ class Items:
 
     def where(self, chosen: Bool[ndarray, " item"] | Int[ndarray, " chosen"]) -> "Items":
         """Return the items that a mask or an array of numbers chooses."""
-        parts = {
-            f.name: getattr(self, f.name)[:, chosen] if f.name == "states"
-            else getattr(self, f.name)[chosen]
-            for f in dataclasses.fields(self)
-        }  # fmt: skip
-        return Items(**parts)
+        parts = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        states, spans = parts.pop("states"), parts.pop("spans")
+        if spans is None:
+            states = states[:, chosen]
+        else:
+            spans = spans[chosen]
+        return Items(states, *(part[chosen] for part in parts.values()), spans)
 
 
 def collect(
@@ -57,28 +70,30 @@ def collect(
     layers: Sequence[int] | None = None,
     keep: Callable[[Interval], bool] | None = None,
     lead_s: float | Sequence[float] = 0.0,
+    pooled: bool = True,
     progress: bool = True,
 ) -> Items:
     """Return the mean state of every interval of a tier, each utterance in a pass of its own.
 
     `model`: what `load_model` returns, or a function from a wave to `HiddenStates` such as `mfcc`.
-    `tier`: "phones", "words", "syllables", or "utterance" for one item an utterance (its label is
-    its text). `keep` chooses intervals; silence is left out without it. `layers`: only these, to
-    save memory. `lead_s`: seconds of silence before each utterance, one for all or one for each,
-    which move it on the clock of a model that counts time, as Whisper does (see `mixed_leads`);
-    times stay those of the utterance.
+    `tier`: "phones", "words", "syllables", "triphones" (a phone with its two neighbours, labelled
+    by the one in the middle), or "utterance" for one item an utterance (its label is its text).
+    `keep` chooses intervals; silence is left out without it. `layers`: only these, to save memory.
+    `pooled=False` keeps all frames (see `Items.spans`). `lead_s`: seconds of silence before each
+    utterance, one for all or one for each, which move it on the clock of a model that counts time,
+    as Whisper does (see `mixed_leads`); times stay those of the utterance.
 
     Raises ValueError where no interval is left.
     """
     leads_s = np.broadcast_to(np.asarray(lead_s, dtype=float), len(utterances))
-    states, rows = [], []
+    states, spans, rows = [], [], []
     pairs = zip(utterances, leads_s.tolist(), strict=True)
     for utterance, lead_s in tqdm(
         pairs, total=len(utterances), desc=f"{tier}", unit=" utterances", disable=not progress
     ):
         chosen = [
             (place, interval)
-            for place, interval in enumerate(_intervals(utterance, tier))
+            for place, interval in enumerate(_intervals(utterance, tier), tier == "triphones")
             if (keep(interval) if keep else interval.label != SILENCE)
         ]
         if not chosen:
@@ -87,7 +102,13 @@ def collect(
         if layers is not None:
             seen = dataclasses.replace(seen, values=seen.values[list(layers)])
         moved = [Interval(i.label, i.start_s + lead_s, i.end_s + lead_s) for _, i in chosen]
-        states.append(pool(seen, moved))
+        if pooled:
+            states.append(pool(seen, moved))
+        else:
+            found = [frames_or_nearest(seen, interval) for interval in moved]
+            frames = np.array([(f.start, f.stop) for f in found])
+            spans.append(frames + sum(s.shape[1] for s in states))
+            states.append(seen.values)
         rows += [
             (i.label, utterance.speaker, utterance.text, utterance.id, place, i.start_s, i.end_s)
             for place, i in chosen
@@ -95,7 +116,18 @@ def collect(
     if not rows:
         raise ValueError(f"tier {tier!r}: none of the {len(utterances)} utterances has an interval")
     columns = [np.array(column) for column in zip(*rows, strict=True)]
-    return Items(torch.cat(states, dim=1).float().numpy(), *columns)
+    values = torch.cat(states, dim=1).float().numpy()
+    return Items(values, *columns, None if pooled else np.concatenate(spans))
+
+
+def neighbours(
+    items: Items, utterances: Sequence[Utterance], tier: str = "phones"
+) -> dict[str, Shaped[ndarray, " item"]]:
+    """Return the labels "before" and "after" each item in its utterance; "" at the edges."""
+    of = {u.id: ["", *(i.label for i in getattr(u, tier)), ""] for u in utterances}
+    pairs = list(zip(items.utterances, items.places, strict=True))
+    sides = (("before", 0), ("after", 2))
+    return {name: np.array([of[u][place + step] for u, place in pairs]) for name, step in sides}
 
 
 def mixed_leads(
@@ -117,6 +149,14 @@ def mixed_leads(
 def _intervals(utterance: Utterance, tier: str) -> Sequence[Interval]:
     if tier == "utterance":
         return [Interval(utterance.text, 0.0, utterance.duration_s)]
+    if tier == "triphones":
+        phones = utterance.phones
+        return [
+            Interval(
+                SILENCE if SILENCE in (a.label, b.label, c.label) else b.label, a.start_s, c.end_s
+            )
+            for a, b, c in zip(phones, phones[1:], phones[2:], strict=False)
+        ]
     if not hasattr(utterance, tier):
         raise ValueError(f"tier is {tier!r}, which {utterance.id} has not")
     return getattr(utterance, tier)

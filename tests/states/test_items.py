@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from tiny import tiny_model
 
-from speech_interp.speech.corpus import Interval, load_corpus
+from speech_interp.speech.corpus import SILENCE, Interval, load_corpus
 from speech_interp.states.features import mfcc
 from speech_interp.states.hidden_states import hidden_states, pool
-from speech_interp.states.items import collect, mixed_leads
+from speech_interp.states.items import collect, mixed_leads, neighbours
 
 
 @pytest.fixture(scope="module")
@@ -96,3 +96,27 @@ def test_mixed_silences_tell_neither_speaker_nor_sentence():
     assert leads_s.min() == 0 and leads_s.max() == 3
     np.testing.assert_array_equal(leads_s, mixed_leads(spoken))
     assert (leads_s != mixed_leads(spoken, seed=1)).any()
+
+
+def test_frames_of_items_pool_to_their_states(utterances):
+    kept = collect(mfcc, utterances, pooled=False, progress=False)
+    pooled = collect(mfcc, utterances, progress=False)
+    means = [kept.states[:, a:b].mean(1) for a, b in kept.spans]
+    np.testing.assert_allclose(np.stack(means, axis=1), pooled.states, rtol=1e-4, atol=1e-4)
+    assert (np.diff(kept.spans, axis=1) > 0).all() and len(kept) == len(pooled)
+    some = kept.where(np.arange(len(kept)) % 2 == 1)
+    assert some.states is kept.states and (some.spans == kept.spans[1::2]).all()
+
+
+def test_triphones_reach_over_their_neighbours(utterances):
+    found = collect(mfcc, utterances, "triphones", pooled=False, progress=False)
+    sides = neighbours(found, utterances)
+    of = {u.id: u.phones for u in utterances}
+    for k in range(len(found)):
+        phones, place = of[found.utterances[k]], found.places[k]
+        three = [phones[place + step] for step in (-1, 0, 1)]
+        labels = [sides["before"][k], found.labels[k], sides["after"][k]]
+        assert [p.label for p in three] == labels and SILENCE not in labels
+        assert (found.start_s[k], found.end_s[k]) == (three[0].start_s, three[2].end_s)
+    phones = collect(mfcc, utterances, progress=False)
+    assert set(neighbours(phones, utterances)) == {"before", "after"}
