@@ -44,6 +44,29 @@ def draw_weights(
     return weights
 
 
+def draw_halves(
+    *groupings: Names, resamples: int = 200, seed: int = 0
+) -> Float[np.ndarray, "resample item"]:
+    """Return 1 for the items of a random half of the groups of every grouping, 0 for the others.
+
+    For numbers that copies of an item would spoil (an item is always like its copy): half-samples
+    without replacement spread about the estimate as it spreads about the truth. Raises ValueError
+    for fewer than 6 groups: there are too few different halves.
+    """
+    rng = np.random.default_rng(seed)
+    kept = np.ones((resamples, len(groupings[0])))
+    for number, names in enumerate(groupings):
+        codes = group_codes(names, len(groupings[0]))
+        count = int(codes.max()) + 1
+        if count < 6:
+            raise ValueError(f"grouping {number} has {count} groups; half-samples need at least 6")
+        for row in kept:
+            half = np.zeros(count)
+            half[rng.permutation(count)[: count // 2]] = 1
+            row *= half[codes]
+    return kept
+
+
 def paired_by(*groupings: Names) -> str:
     """Return a name of what `draw_weights(*groupings)` draws; "" for no groupings.
 

@@ -5,6 +5,7 @@ import pytest
 
 from speech_interp.statistics.resampling import (
     cells,
+    draw_halves,
     draw_weights,
     limits,
     paired_by,
@@ -77,3 +78,15 @@ def test_errors_name_what_came():
         draw_weights([0, 1], ["a", "b", "c"])
     with pytest.raises(ValueError, match="level is 95"):
         limits(np.zeros((3, 2)), 95)
+
+
+def test_halves_keep_half_of_the_groups_of_each_grouping():
+    speakers, texts = np.repeat(np.arange(8), 12), np.tile(np.arange(12), 8)
+    kept = draw_halves(speakers, texts, resamples=50, seed=1)
+    for row in kept:
+        own = row.astype(bool)
+        assert len(set(speakers[own])) == 4 and len(set(texts[own])) == 6 and own.sum() == 24
+    np.testing.assert_array_equal(kept, draw_halves(speakers, texts, resamples=50, seed=1))
+    assert len({row.tobytes() for row in kept}) > 40
+    with pytest.raises(ValueError, match="grouping 1 has 5 groups"):
+        draw_halves(speakers, speakers % 5)
