@@ -1,17 +1,24 @@
-"""Speech that is not ours as `Utterance` objects: own recordings, Hub datasets, TIMIT.
+"""Speech that is not ours as `Utterance` objects: own recordings, folders, Hub datasets, TIMIT.
 
 `alignment.align` then finds words, `phone_alignment.align_phones` words and phones, where the data
 set has no times.
 """
 
 import contextlib
+import functools
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from speech_interp.speech.audio import RATE_HZ, load_audio
+from numpy import ndarray
+from tqdm.auto import tqdm
+
+from speech_interp.speech.annotations import with_tiers
+from speech_interp.speech.audio import RATE_HZ, check_wave, load_audio
 from speech_interp.speech.corpus import SILENCE, CorpusError, Interval, Utterance
+from speech_interp.speech.folder_layouts import SOUNDS, Recording, recordings_in
 from speech_interp.speech.hub_access import find_dataset, in_time
+from speech_interp.speech.textgrid import AnnotationError, Tiers
 
 #: TIMIT's labels that are not simply ours in lower case.
 _TIMIT = {
@@ -25,6 +32,99 @@ def from_file(path: str | Path, *, text: str = "", speaker: str = "") -> Utteran
     """Your own recording as an utterance; `alignment.align` finds its words from the text."""
     path = Path(path)
     return Utterance(id=path.stem, text=text, speaker=speaker, audio=load_audio(path))
+
+
+class Recordings(list):
+    """A list of utterances; `skipped` says which files are not in it, and why."""
+
+    def __init__(self, utterances: Iterable[Utterance], skipped: Mapping[str, str]):
+        super().__init__(utterances)
+        self.skipped = dict(skipped)
+
+    @property
+    def table(self) -> str:
+        """What was read and what was skipped, one row a file, for printing."""
+        width = max(map(len, self.skipped), default=0)
+        rows = [f"  {name:{width}}  {reason}" for name, reason in self.skipped.items()]
+        return "\n".join([f"{len(self)} utterances read, {len(rows)} skipped", *rows])
+
+
+def from_folder(
+    folder: str | Path,
+    *,
+    tiers: Mapping[str, str] | None = None,
+    speaker: str | Callable[[Path], str] = "",
+    annotations: str | Path | Mapping[str, Tiers] | None = None,
+    encoding: str | None = None,
+    strict: bool = False,
+    progress: bool = True,
+) -> Recordings:
+    """The recordings of a folder and of those in it as utterances, in the order of their names.
+
+    Beside `a.wav` stand `a.TextGrid`, `a.eaf` or Audacity's labels `a.txt`, or its text in `a.txt`
+    or `a.lab`. `annotations`: another folder, or what `annotation_files.read_ctm` or `read_table`
+    gives. Where there is LibriSpeech's `*.trans.txt` or Kaldi's `wav.scp`, these say what to read.
+    `tiers`: {"words": "Wörter", "phones": "Laute"}, as in `annotations.with_tiers`. `speaker`: a
+    name, or what gives one for a path, such as `lambda path: path.parent.name`.
+
+    What cannot be read is left out, named in a table that is printed and in `.skipped`; `strict`
+    raises at the first. Raises `CorpusError` where nothing could be read.
+    """
+    folder = Path(folder)
+    found = list(recordings_in(folder, annotations, encoding=encoding, labelled=bool(tiers)))
+    if not found:
+        raise CorpusError(f"{folder}: no sound files, expected some that end in one of {SOUNDS}")
+    load = functools.lru_cache(maxsize=1)(load_audio)  # Kaldi cuts many utterances from one file
+    utterances, skipped = [], {}
+    for recording in tqdm(found, desc="recordings", disable=not progress):
+        try:
+            wave = _sound_of(recording, load)
+            named = speaker(recording.sound) if callable(speaker) else speaker
+            utterance = Utterance(
+                id=recording.id, text=recording.text, speaker=named or recording.speaker, audio=wave
+            )
+            if recording.labels:
+                utterance = _labelled(utterance, recording, tiers)
+            utterances.append(utterance)
+        except (ValueError, OSError) as error:
+            if strict:
+                raise
+            # The table names each file once, without the folder that all are in.
+            reason = str(error).replace(f"{folder / 'x'}"[:-1], "")
+            skipped[recording.name] = reason.removeprefix(f"{recording.name}: ")
+    read = Recordings(utterances, skipped)
+    if not read:
+        raise CorpusError(f"{folder}: nothing could be read\n{read.table}")
+    if skipped:
+        print(read.table)
+    return read
+
+
+def _sound_of(recording: Recording, load: Callable) -> ndarray:
+    if recording.problem:
+        raise CorpusError(f"{recording.name}: {recording.problem}")
+    wave = load(recording.sound)
+    if recording.span_s is None:
+        return wave
+    start, stop = (round(seconds * RATE_HZ) for seconds in recording.span_s)
+    if not 0 <= start < stop <= len(wave) + RATE_HZ // 20:  # segments may outlast it by rounding
+        raise CorpusError(
+            f"{recording.name}: segment {recording.span_s} s is not within {recording.sound.name}, "
+            f"0-{len(wave) / RATE_HZ:.3f} s"
+        )
+    piece = wave[start:stop].copy()  # a view would keep the whole recording in memory
+    check_wave(piece, name=recording.name)
+    return piece
+
+
+def _labelled(
+    utterance: Utterance, recording: Recording, tiers: Mapping[str, str] | None
+) -> Utterance:
+    labels = recording.labels()
+    try:
+        return with_tiers(utterance, labels, tiers)
+    except AnnotationError as error:  # it names the tier; the file is known here
+        raise AnnotationError(f"{recording.name}: {error}") from None
 
 
 def from_dataset(
