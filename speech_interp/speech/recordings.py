@@ -28,10 +28,16 @@ _TIMIT = {
 }  # fmt: skip
 
 
-def from_file(path: str | Path, *, text: str = "", speaker: str = "") -> Utterance:
-    """Your own recording as an utterance; `alignment.align` finds its words from the text."""
+def from_file(
+    path: str | Path, *, text: str = "", speaker: str = "", channel: int | None = None
+) -> Utterance:
+    """Your own recording as an utterance; `alignment.align` finds its words from the text.
+
+    `channel`: the one that is taken of a stereo recording, from 0; otherwise their average.
+    """
     path = Path(path)
-    return Utterance(id=path.stem, text=text, speaker=speaker, audio=load_audio(path))
+    wave = load_audio(path, channel=channel)
+    return Utterance(id=path.stem, text=text, speaker=speaker, audio=wave)
 
 
 class Recordings(list):
@@ -56,6 +62,7 @@ def from_folder(
     speaker: str | Callable[[Path], str] = "",
     annotations: str | Path | Mapping[str, Tiers] | None = None,
     encoding: str | None = None,
+    channel: int | None = None,
     strict: bool = False,
     progress: bool = True,
 ) -> Recordings:
@@ -65,7 +72,8 @@ def from_folder(
     or `a.lab`. `annotations`: another folder, or what `annotation_files.read_ctm` or `read_table`
     gives. Where there is LibriSpeech's `*.trans.txt` or Kaldi's `wav.scp`, these say what to read.
     `tiers`: {"words": "Wörter", "phones": "Laute"}, as in `annotations.with_tiers`. `speaker`: a
-    name, or what gives one for a path, such as `lambda path: path.parent.name`.
+    name, or what gives one for a path, such as `lambda path: path.parent.name`. `channel`: of
+    stereo recordings, from 0; otherwise their average. `encoding`: of labels older than Unicode.
 
     What cannot be read is left out, named in a table that is printed and in `.skipped`; `strict`
     raises at the first. Raises `CorpusError` where nothing could be read.
@@ -74,7 +82,8 @@ def from_folder(
     found = list(recordings_in(folder, annotations, encoding=encoding, labelled=bool(tiers)))
     if not found:
         raise CorpusError(f"{folder}: no sound files, expected some that end in one of {SOUNDS}")
-    load = functools.lru_cache(maxsize=1)(load_audio)  # Kaldi cuts many utterances from one file
+    # Kaldi cuts many utterances from one file.
+    load = functools.lru_cache(maxsize=1)(functools.partial(load_audio, channel=channel))
     utterances, skipped = [], {}
     for recording in tqdm(found, desc="recordings", disable=not progress):
         try:
