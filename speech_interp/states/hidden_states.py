@@ -49,7 +49,6 @@ def hidden_states(model, wave: ndarray) -> HiddenStates:
     for one pass (30 s for Whisper, 120 s else): then use `stream_hidden_states`.
     """
     wave = np.asarray(wave)
-    check_wave(wave)
     values = _all_layers(model, model_inputs(model, wave))
     grid = frame_grid(model)
     frame_count = grid.count(len(wave))
@@ -123,8 +122,10 @@ def _mean_over(states: HiddenStates, interval) -> Float[Tensor, "layer unit"]:
 def model_inputs(model, wave: ndarray) -> Tensor:
     """What the encoder takes: the normalised wave (1, sample), Whisper's mel (1, bin, frame).
 
-    Raises TooLongAudioError for what one pass does not take: Whisper's extractor would cut it off.
+    Raises TooLongAudioError for what one pass does not take, which Whisper's extractor would cut
+    off, and another `AudioError` for what is no wave in [-1, 1].
     """
+    check_wave(wave)
     longest_s = WHISPER_WINDOW_S if model.family == "whisper" else LONGEST_PASS_S
     if len(wave) / RATE_HZ > longest_s:
         raise TooLongAudioError(

@@ -221,3 +221,18 @@ def test_an_hour_of_stereo_stays_in_memory(tmp_path):
     grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert len(wave) == seconds * rate_hz
     assert grown_mb < 3.5 * wave.nbytes / 2**20, grown_mb  # blocks, their sum, one check
+
+
+def test_video_without_sound(tmp_path):
+    av = pytest.importorskip("av", reason="PyAV is not installed")
+    path = tmp_path / "silent film.mp4"
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 16, 16, "yuv420p"
+        frame = av.VideoFrame.from_ndarray(np.zeros((16, 16, 3), np.uint8), format="rgb24")
+        for packet in [*stream.encode(frame), *stream.encode(None)]:
+            file.mux(packet)
+    with pytest.raises(
+        audio.UnreadableAudioError, match=r"film\.mp4: no sound in it, only 1 other"
+    ):
+        load_audio(path)

@@ -5,7 +5,12 @@ import pytest
 import torch
 from tiny import FAMILIES, tiny_model
 
-from speech_interp.speech.audio import AudioError, NotFiniteAudioError, TooLongAudioError
+from speech_interp.speech.audio import (
+    AudioError,
+    NotFiniteAudioError,
+    ScaleAudioError,
+    TooLongAudioError,
+)
 from speech_interp.speech.corpus import Interval
 from speech_interp.states.hidden_states import (
     HiddenStates,
@@ -170,3 +175,11 @@ def test_pool_refuses_what_lies_outside():
         pool(planted_states(), [Interval("A", 0.5, 0.6)])
     with pytest.raises(ValueError, match="got none"):
         pool(planted_states(), [])
+
+
+def test_floats_in_the_range_of_integers_are_refused(model):
+    loud = noise() * 32768
+    for entrance in (hidden_states, model_inputs, lambda m, w: list(stream_hidden_states(m, w))):
+        with pytest.raises(ScaleAudioError, match=r"wave: its peak is .* expected samples in \[-1"):
+            entrance(model, loud)
+    assert torch.isfinite(hidden_states(model, loud / 32768).values).all()
