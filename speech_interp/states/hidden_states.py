@@ -116,7 +116,9 @@ def _mean_over(states: HiddenStates, interval) -> Float[Tensor, "layer unit"]:
                 f"{states.times_s[0]:.3f}-{states.times_s[-1]:.3f} s"
             )
         frames = slice(nearest, nearest + 1)
-    return states.values[:, frames].mean(dim=1)
+    values = states.values[:, frames]
+    # A mean in half precision would be rounded anew.
+    return (values if values.dtype == torch.float64 else values.float()).mean(dim=1)
 
 
 def model_inputs(model, wave: ndarray) -> Tensor:

@@ -183,3 +183,13 @@ def test_floats_in_the_range_of_integers_are_refused(model):
         with pytest.raises(ScaleAudioError, match=r"wave: its peak is .* expected samples in \[-1"):
             entrance(model, loud)
     assert torch.isfinite(hidden_states(model, loud / 32768).values).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_pooled_states_of_half_precision(dtype):
+    """A mean of numbers that half precision holds is not rounded to it again."""
+    values = torch.full((2, 3, 4), 256.0)
+    values[:, 2] = 258.0  # the mean, 256 2/3, is not a number of bfloat16
+    states = HiddenStates(values.to(dtype), np.array([0.0, 0.02, 0.04]))
+    found = pool(states, [Interval("a", 0.0, 0.05)])
+    torch.testing.assert_close(found, torch.full((2, 1, 4), 770 / 3))
