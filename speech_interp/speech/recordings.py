@@ -137,11 +137,17 @@ def _labelled(
 
 
 def from_dataset(
-    rows: Iterable[Mapping], *, audio: str = "audio", text: str = "text", speaker: str = "speaker"
+    rows: Iterable[Mapping],
+    *,
+    audio: str = "audio",
+    text: str = "text",
+    speaker: str = "speaker",
+    channel: int | None = None,
 ) -> list[Utterance]:
     """The rows of a Hub dataset, loaded with `Audio(decode=False)`, as utterances.
 
-    `audio`, `text` and `speaker` name its columns; a speaker column may be absent.
+    `audio`, `text` and `speaker` name its columns; a speaker column may be absent. `channel`:
+    the one that is taken of stereo sound, from 0; otherwise their average.
     """
     utterances = []
     for number, row in enumerate(rows):
@@ -159,7 +165,7 @@ def from_dataset(
                 id=_said(row.get("id")) or str(number),
                 text=_said(row[text]),
                 speaker=_said(row.get(speaker)),
-                audio=load_audio(sound.get("bytes") or sound["path"]),
+                audio=load_audio(sound.get("bytes") or sound["path"], channel=channel),
             )
         )
     return utterances
@@ -176,12 +182,13 @@ def from_hub(
     split: str = "train",
     count: int = 3,
     within_s: float = 60.0,
+    channel: int | None = None,
     **columns: str,
 ) -> list[Utterance]:
     """The first `count` rows of a dataset on the Hub as utterances; nothing more is downloaded.
 
-    `columns` are those of `from_dataset`. Raises `CorpusError`, in one sentence, where the Hub is
-    out of reach, has no such data, or needs longer than `within_s`.
+    `columns` and `channel` are those of `from_dataset`. Raises `CorpusError`, in one
+    sentence, where the Hub is out of reach, has no such data, or needs longer than `within_s`.
     """
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # progress bars
@@ -190,7 +197,7 @@ def from_hub(
     except Exception as error:
         reason = str(error).strip().split("\n")[0].split(" (")[0].rstrip(".")
         raise CorpusError(f"{name} was not loaded from the Hub: {reason}") from error
-    return from_dataset(rows, **columns)
+    return from_dataset(rows, channel=channel, **columns)
 
 
 def _first_rows(name: str, config: str | None, split: str, count: int) -> list[dict]:
