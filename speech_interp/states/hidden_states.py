@@ -49,7 +49,6 @@ def hidden_states(model, wave: ndarray) -> HiddenStates:
     for one pass (30 s for Whisper, 120 s else): then use `stream_hidden_states`.
     """
     wave = np.asarray(wave)
-    check_wave(wave)
     values = _all_layers(model, model_inputs(model, wave))
     grid = frame_grid(model)
     frame_count = grid.count(len(wave))
@@ -103,7 +102,9 @@ def pool(states: HiddenStates, intervals: Sequence) -> Float[Tensor, "layer item
     if not len(intervals):
         raise ValueError("intervals: got none, expected at least one")
     spans = [frames_or_nearest(states, interval) for interval in intervals]
-    return torch.stack([states.values[:, frames].mean(dim=1) for frames in spans], dim=1)
+    values = states.values  # a mean in half precision would be rounded anew
+    values = values if values.dtype == torch.float64 else values.float()
+    return torch.stack([values[:, frames].mean(dim=1) for frames in spans], dim=1)
 
 
 def frames_or_nearest(states: HiddenStates, interval) -> slice:
@@ -128,8 +129,10 @@ def frames_or_nearest(states: HiddenStates, interval) -> slice:
 def model_inputs(model, wave: ndarray) -> Tensor:
     """What the encoder takes: the normalised wave (1, sample), Whisper's mel (1, bin, frame).
 
-    Raises TooLongAudioError for what one pass does not take: Whisper's extractor would cut it off.
+    Raises TooLongAudioError for what one pass does not take, which Whisper's extractor would cut
+    off, and another `AudioError` for what is no wave in [-1, 1].
     """
+    check_wave(wave)
     longest_s = WHISPER_WINDOW_S if model.family == "whisper" else LONGEST_PASS_S
     if len(wave) / RATE_HZ > longest_s:
         raise TooLongAudioError(

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from speech_interp.speech.audio import RATE_HZ, TooLongAudioError
+from speech_interp.speech.audio import RATE_HZ, TooLongAudioError, check_scale
 from speech_interp.states.alignment import best_path, ctc_chain
 from speech_interp.states.hidden_states import encoder_layers, encoder_of, model_inputs
 
@@ -100,8 +100,10 @@ def _next_log_probs(model, mel: Tensor, ids: Sequence[int]) -> Float[Tensor, "ba
 def log_mel(model, waves: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch bin frame"]:
     """Return Whisper's input features, as its feature extractor makes them, with gradients.
 
-    Raises TooLongAudioError, a ValueError, for more than 30 s, where that cuts off the rest.
+    Raises TooLongAudioError, a ValueError, for more than 30 s, where that cuts off the rest, and
+    ScaleAudioError for samples far outside [-1, 1].
     """
+    check_scale(waves, name="waves")
     extractor = model.processor.feature_extractor
     if waves.shape[1] > extractor.n_samples:
         raise TooLongAudioError(
@@ -261,6 +263,7 @@ def on_features(model, score: Score, wave: Float[Tensor, "1 sample"]) -> Callabl
 
 def _prepared(model, waves: Tensor) -> Tensor:
     """Return waves of mean 0 and variance 1, where the model's feature extractor makes them so."""
+    check_scale(waves, name="waves")
     if not getattr(model.processor, "feature_extractor", model.processor).do_normalize:
         return waves
     centred = waves - waves.mean(1, keepdim=True)

@@ -5,7 +5,12 @@ import pytest
 import torch
 from tiny import FAMILIES, tiny_model
 
-from speech_interp.speech.audio import AudioError, NotFiniteAudioError, TooLongAudioError
+from speech_interp.speech.audio import (
+    AudioError,
+    NotFiniteAudioError,
+    ScaleAudioError,
+    TooLongAudioError,
+)
 from speech_interp.speech.corpus import Interval
 from speech_interp.states.hidden_states import (
     HiddenStates,
@@ -170,3 +175,21 @@ def test_pool_refuses_what_lies_outside():
         pool(planted_states(), [Interval("A", 0.5, 0.6)])
     with pytest.raises(ValueError, match="got none"):
         pool(planted_states(), [])
+
+
+def test_floats_in_the_range_of_integers_are_refused(model):
+    loud = noise() * 32768
+    for entrance in (hidden_states, model_inputs, lambda m, w: list(stream_hidden_states(m, w))):
+        with pytest.raises(ScaleAudioError, match=r"wave: its peak is .* expected samples in \[-1"):
+            entrance(model, loud)
+    assert torch.isfinite(hidden_states(model, loud / 32768).values).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_pooled_states_of_half_precision(dtype):
+    """A mean of numbers that half precision holds is not rounded to it again."""
+    values = torch.full((2, 3, 4), 256.0)
+    values[:, 2] = 258.0  # the mean, 256 2/3, is not a number of bfloat16
+    states = HiddenStates(values.to(dtype), np.array([0.0, 0.02, 0.04]))
+    found = pool(states, [Interval("a", 0.0, 0.05)])
+    torch.testing.assert_close(found, torch.full((2, 1, 4), 770 / 3))

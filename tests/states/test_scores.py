@@ -10,6 +10,7 @@ import transformers
 from tiny import tiny_model
 
 from speech_interp.methods import attribution
+from speech_interp.speech.audio import ScaleAudioError
 from speech_interp.states import scores
 from speech_interp.states.hidden_states import hidden_states
 
@@ -241,3 +242,11 @@ def test_words_of_the_best_ctc_path_hold_the_frames_of_their_letters():
     assert (second.label, second.places, second.tokens) == ("CC", (7, 9), (4, 4))
     by_word = scores.ctc_word_scores(model, [first, second])(torch.tensor(noise())[None])
     torch.testing.assert_close(by_word, logits.log_softmax(-1)[0, 1, 2].expand(1, 2))
+
+
+def test_floats_in_the_range_of_integers_are_refused():
+    loud = torch.tensor(noise() * 32768)[None].requires_grad_()
+    with pytest.raises(ScaleAudioError, match="waves: its peak is"):
+        scores.ctc_log_probs(ctc_model(), loud)
+    with pytest.raises(ScaleAudioError, match="waves: its peak is"):
+        scores.log_mel(tiny_model("whisper"), loud)
