@@ -101,6 +101,18 @@ def weighted_median(
     return values[order][(up_to >= up_to[:, -1:] / 2).argmax(axis=1)]
 
 
+def maximum_p_value(
+    found: Float[np.ndarray, " layer"], null: Float[np.ndarray, "draw layer"]
+) -> float:
+    """Return how often a null reaches, in its own best layer, what was found in the best layer.
+
+    Whoever looks at all layers and reports the highest has looked many times; so must the null:
+    `null` holds the scores of all layers under labels that mean nothing, one row a draw. The true
+    labels count as one draw, so the value is never 0.
+    """
+    return float((1 + (null.max(axis=1) >= found.max()).sum()) / (1 + len(null)))
+
+
 def limits(draws: np.ndarray, level: float = 0.95) -> Float[np.ndarray, "2 *rest"]:
     """Return the lower and upper quantile of draws (resample, ...), NaN draws left out."""
     if not 0 < level < 1:

@@ -8,6 +8,7 @@ from speech_interp.statistics.resampling import (
     draw_halves,
     draw_weights,
     limits,
+    maximum_p_value,
     paired_by,
     weighted_median,
 )
@@ -90,3 +91,17 @@ def test_halves_keep_half_of_the_groups_of_each_grouping():
     assert len({row.tobytes() for row in kept}) > 40
     with pytest.raises(ValueError, match="grouping 1 has 5 groups"):
         draw_halves(speakers, speakers % 5)
+
+
+def test_the_best_of_many_layers_is_judged_by_the_best_of_many():
+    """Under the null the value is uniform, and far from uniform if layers were judged alone."""
+    rng = np.random.default_rng(4)
+    values, alone = [], []
+    for _ in range(400):
+        scores = rng.normal(size=(40, 13)) + rng.normal(size=(40, 1))  # layers go together
+        values.append(maximum_p_value(scores[0], scores[1:]))
+        best = scores[0].argmax()
+        alone.append((1 + (scores[1:, best] >= scores[0, best]).sum()) / 40)
+    assert np.mean(np.array(values) <= 0.05) == pytest.approx(0.05, abs=0.03)
+    assert np.mean(values) == pytest.approx(0.5, abs=0.05)
+    assert np.mean(np.array(alone) <= 0.05) > 0.09
