@@ -14,6 +14,7 @@ from typing import Any
 
 from speech_interp.models.checkpoint_files import Checkpoint, CheckpointError
 from speech_interp.models.checkpoints import checkpoint_in_folder, find_checkpoint
+from speech_interp.models.whisper_language import language_words, settle_language
 
 FAMILIES = ("wav2vec2", "hubert", "wavlm", "whisper")
 HEADS = {"base": "AutoModel", "ctc": "AutoModelForCTC", "seq2seq": "AutoModelForSpeechSeq2Seq"}
@@ -40,6 +41,8 @@ class Model:
     layer_count: int
     unit_count: int
     description: str  # one line, shown on every page that uses the model
+    language: str | None = None  # of a multilingual Whisper; None: detected in each sound
+    task: str | None = None  # of a multilingual Whisper
 
     def __str__(self) -> str:
         return self.description
@@ -55,6 +58,8 @@ def load_model(
     random_init: bool = False,
     device: str = "cpu",
     seed: int = 0,
+    language: str | None = None,
+    task: str | None = None,
 ) -> Model:
     """The model of checkpoint `name` in eval mode and float32; prints one line on what was taken.
 
@@ -63,6 +68,10 @@ def load_model(
     attention weights, and all there is for WavLM. `random_init=True` gives the untrained twin:
     the same configuration, all parameters drawn anew as transformers does before training, the
     same for the same `seed`.
+
+    `language` ("fr" or "french") and `task` ("transcribe" or "translate") are those of a
+    multilingual Whisper: what it writes by itself and every score start from them. None keeps what
+    the checkpoint was saved with; without a language it is detected in each sound.
 
     Raises CheckpointError if no source has the checkpoint, ValueError for an argument or a model
     family that is not known.
@@ -75,11 +84,19 @@ def load_model(
     if family not in FAMILIES:
         raise ValueError(f"{checkpoint.name} is a {family} model, expected one of {FAMILIES}")
     head = head or _saved_head(config)
+    if (language, task) != (None, None) and (family, head) != ("whisper", "seq2seq"):
+        raise ValueError(
+            f"language={language!r}, task={task!r}: {checkpoint.name} ({family}, head={head!r}) "
+            "writes no text in a language, expected None; only a Whisper with its decoder does"
+        )
     attention = "eager" if family == "wavlm" else attention
     with _quiet():
         build = _random_module if random_init else _trained_module
         module = build(checkpoint, head, attention, seed)
         processor = _processor(checkpoint.folder, family)
+    if (family, head) == ("whisper", "seq2seq"):
+        tokenizer = processor.tokenizer
+        language, task = settle_language(checkpoint.name, module, tokenizer, language, task)
     model = Model(
         name=checkpoint.name,
         module=module.eval().to(device),
@@ -90,7 +107,10 @@ def load_model(
         is_stand_in=checkpoint.is_stand_in,
         layer_count=module.config.num_hidden_layers,
         unit_count=module.config.hidden_size,
-        description=described(checkpoint, seed if random_init else None),
+        description=described(checkpoint, seed if random_init else None)
+        + language_words(language, task),
+        language=language,
+        task=task,
     )
     print(model)
     return model

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from speech_interp.speech.audio import RATE_HZ, TooLongAudioError
 from speech_interp.states.alignment import best_path, ctc_chain
 from speech_interp.states.hidden_states import encoder_layers, encoder_of, model_inputs
+from speech_interp.states.prompts import whisper_prompt
 
 Score = Callable[[Float[Tensor, "batch sample"]], Float[Tensor, " batch"]]
 
@@ -36,8 +37,7 @@ class Written:
 @torch.no_grad()
 def whisper_ids(model, wave: Float[np.ndarray, " sample"], *, longest: int = 64) -> list[int]:
     """Return the decoder sequence that the model writes by itself: prompt, text, end of text."""
-    tokenizer = model.processor.tokenizer
-    prompt = list(tokenizer.prefix_tokens)
+    tokenizer, prompt = model.processor.tokenizer, whisper_prompt(model, wave)
     written = model.module.generate(model_inputs(model, wave), max_new_tokens=longest)[0].tolist()
     text = [token for token in written if token not in tokenizer.all_special_ids]
     return [*prompt, *text, tokenizer.eos_token_id]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from speech_interp.speech.audio import RATE_HZ
 from speech_interp.speech.corpus import Utterance
+from speech_interp.states.prompts import whisper_prompt
 
 FRENCH_DETERMINERS = ("le", "la", "les", "un", "une", "des")
 
@@ -63,7 +64,7 @@ def whisper_choice(model, utterance: Utterance) -> Choice:
     right, wrong = spellings(utterance)
     before = utterance.text.split()[: utterance.info["target"]]
     return Choice(
-        start=list(model.processor.tokenizer.prefix_tokens),
+        start=whisper_prompt(model, utterance.wave),
         words=[tokens_of(model, word.strip(".,?!")) for word in before],
         right=tokens_of(model, right),
         wrong=tokens_of(model, wrong),
