@@ -17,10 +17,11 @@ def settle_language(
 ) -> tuple[str | None, str | None]:
     """Write language and task into a Whisper's module and tokenizer; return them, as codes.
 
-    What is None stays as the checkpoint was saved. Without any language `generate` detects it in
-    each sound, and (None, task) is returned; a model that knows English only gives (None, None).
-    Raises ValueError for a language or task that the model does not know, CheckpointError for a
-    generation configuration that names neither languages nor what stands in the prompt.
+    What is None stays as the checkpoint was saved; the tokenizer may be None too. Without any
+    language `generate` detects it in each sound, and (None, task) is returned; a model that knows
+    English only gives (None, None). Raises ValueError for a language or task that the model does
+    not know, CheckpointError for an old generation configuration with a token that it does not
+    explain.
     """
     settings = module.generation_config
     _settle_old_prompt(name, module, tokenizer)
@@ -38,7 +39,7 @@ def settle_language(
     asked = language or getattr(settings, "language", None)
     code = None if asked is None else _code_of(name, asked, languages)
     settings.language, settings.task = code, task
-    if code is not None:
+    if code is not None and tokenizer is not None:
         tokenizer.set_prefix_tokens(language=code, task=task, predict_timestamps=False)
     return code, task
 
@@ -74,7 +75,7 @@ def _settle_old_prompt(name: str, module: Any, tokenizer: Any) -> None:
         if (old := holder.__dict__.pop("forced_decoder_ids", None))
     ]
     if getattr(settings, "no_timestamps_token_id", None) is None:
-        token = tokenizer.get_vocab().get("<|notimestamps|>")
+        token = tokenizer and tokenizer.get_vocab().get("<|notimestamps|>")
         if token is not None:
             settings.no_timestamps_token_id = token
     if not forced or getattr(settings, "task", None) or getattr(settings, "language", None):

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from speech_interp.models.processors import extractor_of
 from speech_interp.speech.audio import RATE_HZ
 
 
@@ -39,7 +40,7 @@ class FrameGrid:
 def frame_grid(model) -> FrameGrid:
     """The frame grid of a loaded model of any family, read from its own configuration."""
     if model.family == "whisper":
-        return _mel_grid(model.processor.feature_extractor)
+        return _mel_grid(extractor_of(model))
     return convolution_grid(model.module.config.conv_kernel, model.module.config.conv_stride)
 
 

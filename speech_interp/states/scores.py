@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from speech_interp.models.processors import extractor_of, tokenizer_of
 from speech_interp.speech.audio import RATE_HZ, TooLongAudioError
 from speech_interp.states.alignment import best_path, ctc_chain
 from speech_interp.states.hidden_states import encoder_layers, encoder_of, model_inputs
@@ -37,7 +38,7 @@ class Written:
 @torch.no_grad()
 def whisper_ids(model, wave: Float[np.ndarray, " sample"], *, longest: int = 64) -> list[int]:
     """Return the decoder sequence that the model writes by itself: prompt, text, end of text."""
-    tokenizer, prompt = model.processor.tokenizer, whisper_prompt(model, wave)
+    tokenizer, prompt = tokenizer_of(model), whisper_prompt(model, wave)
     written = model.module.generate(model_inputs(model, wave), max_new_tokens=longest)[0].tolist()
     text = [token for token in written if token not in tokenizer.all_special_ids]
     return [*prompt, *text, tokenizer.eos_token_id]
@@ -45,7 +46,7 @@ def whisper_ids(model, wave: Float[np.ndarray, " sample"], *, longest: int = 64)
 
 def whisper_words(model, ids: Sequence[int]) -> list[Written]:
     """Return the words of a decoder sequence; signs such as the full stop belong to none."""
-    tokenizer, words = model.processor.tokenizer, []
+    tokenizer, words = tokenizer_of(model), []
     for place, token in enumerate(ids):
         text = "" if token in tokenizer.all_special_ids else tokenizer.decode([token])
         if not any(sign.isalnum() for sign in text):
@@ -102,7 +103,7 @@ def log_mel(model, waves: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch
 
     Raises TooLongAudioError, a ValueError, for more than 30 s, where that cuts off the rest.
     """
-    extractor = model.processor.feature_extractor
+    extractor = extractor_of(model)
     if waves.shape[1] > extractor.n_samples:
         raise TooLongAudioError(
             f"waves: {waves.shape[1] / RATE_HZ:.1f} s, Whisper takes at most "
@@ -158,7 +159,7 @@ def ctc_words(model, wave: Float[np.ndarray, " sample"]) -> list[Written]:
     """Return the words that the best path writes, with the frames and labels of their letters."""
     with torch.no_grad():
         path = ctc_log_probs(model, torch.tensor(wave)[None])[0].argmax(-1).tolist()
-    tokenizer = model.processor.tokenizer
+    tokenizer = tokenizer_of(model)
     gaps = {tokenizer.pad_token_id, tokenizer.word_delimiter_token_id}
     words, letters = [], []
     for frame, label in enumerate([*path, tokenizer.word_delimiter_token_id]):
@@ -261,7 +262,7 @@ def on_features(model, score: Score, wave: Float[Tensor, "1 sample"]) -> Callabl
 
 def _prepared(model, waves: Tensor) -> Tensor:
     """Return waves of mean 0 and variance 1, where the model's feature extractor makes them so."""
-    if not getattr(model.processor, "feature_extractor", model.processor).do_normalize:
+    if not extractor_of(model).do_normalize:
         return waves
     centred = waves - waves.mean(1, keepdim=True)
     return centred / (waves.var(1, unbiased=False, keepdim=True) + 1e-7).sqrt()

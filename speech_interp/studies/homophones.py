@@ -14,6 +14,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from speech_interp.models.processors import tokenizer_of
 from speech_interp.speech.audio import RATE_HZ
 from speech_interp.speech.corpus import Utterance
 from speech_interp.states.prompts import whisper_prompt
@@ -68,13 +69,13 @@ def whisper_choice(model, utterance: Utterance) -> Choice:
         words=[tokens_of(model, word.strip(".,?!")) for word in before],
         right=tokens_of(model, right),
         wrong=tokens_of(model, wrong),
-        blank=model.processor.tokenizer.unk_token_id,
+        blank=tokenizer_of(model).unk_token_id,
     )
 
 
 def tokens_of(model, word: str) -> list[int]:
     """Return the tokens of a word as it stands inside a sentence, after a space."""
-    return model.processor.tokenizer(" " + word, add_special_tokens=False).input_ids
+    return tokenizer_of(model)(" " + word, add_special_tokens=False).input_ids
 
 
 @torch.no_grad()

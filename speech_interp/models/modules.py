@@ -1,0 +1,97 @@
+"""Builds the module of a checkpoint as transformers has it, trained or drawn anew."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from speech_interp.models.checkpoint_files import Checkpoint, CheckpointError
+
+HEADS = {"base": "AutoModel", "ctc": "AutoModelForCTC", "seq2seq": "AutoModelForSpeechSeq2Seq"}
+# Only training uses it, and several published checkpoints leave it out.
+UNUSED_PARAMETERS = ("masked_spec_embed",)
+
+
+def saved_head(config: dict) -> str:
+    """The head that the checkpoint with this `config.json` was saved with."""
+    if config["model_type"] == "whisper":
+        return "seq2seq"
+    saved_as = "".join(config.get("architectures") or [])
+    return "ctc" if saved_as.endswith("ForCTC") else "base"
+
+
+def trained_module(checkpoint: Checkpoint, head: str, attention: str) -> Any:
+    """The module with the weights of the checkpoint. Raises CheckpointError if some are missing."""
+    import torch
+
+    module, loading = _auto_class(head).from_pretrained(
+        checkpoint.weights or checkpoint.folder,
+        config=_config(checkpoint),
+        attn_implementation=attention,
+        dtype=torch.float32,
+        use_safetensors=True,
+        trust_remote_code=False,
+        local_files_only=True,
+        output_loading_info=True,
+        **_generation_config(checkpoint, head),
+    )
+    missing = [key for key in loading["missing_keys"] if not key.endswith(UNUSED_PARAMETERS)]
+    if missing or loading["mismatched_keys"]:
+        raise CheckpointError(
+            f"{checkpoint.name} has no weights for {len(missing)} parameters of its {head!r} head "
+            f"({', '.join(sorted(missing)[:3])}, ...): they would be random"
+        )
+    return module
+
+
+def random_module(checkpoint: Checkpoint, head: str, attention: str, seed: int) -> Any:
+    """The untrained twin: every parameter drawn as transformers does before training."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        module = _auto_class(head).from_config(
+            _config(checkpoint),
+            attn_implementation=attention,
+            dtype=torch.float32,
+            trust_remote_code=False,
+        )
+    for name, settings in _generation_config(checkpoint, head).items():
+        setattr(module, name, settings)
+    return module
+
+
+def _auto_class(head: str) -> type:
+    import transformers
+
+    return getattr(transformers, HEADS[head])
+
+
+def _config(checkpoint: Checkpoint) -> Any:
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
+
+
+def _generation_config(checkpoint: Checkpoint, head: str) -> dict[str, Any]:
+    """What only a model that writes has; its weights may lie in another folder than this."""
+    from transformers import GenerationConfig
+
+    if head != "seq2seq":
+        return {}
+    return {"generation_config": GenerationConfig.from_pretrained(checkpoint.folder)}
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps transformers from reporting what is checked here anyway."""
+    from transformers.utils import logging
+
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
