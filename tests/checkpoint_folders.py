@@ -64,6 +64,25 @@ def save_checkpoint(
     return module.eval()
 
 
+def save_classifier(folder: Path, family: str, labels: list[str], *, seed: int = 7, **options):
+    """Writes a classifier of whole sounds into `folder`, without tokenizer; returns its module."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    numbered = dict(enumerate(labels))
+    if family == "whisper":
+        sizes = {"d_model": 12, "encoder_attention_heads": 3, "encoder_ffn_dim": 20}
+        sizes |= {"encoder_layers": 2, "decoder_layers": 1}
+        extractor = hf.WhisperFeatureExtractor()
+    else:
+        sizes = SIZES | {"classifier_proj_size": 8}
+        extractor = hf.Wav2Vec2FeatureExtractor(do_normalize=True)
+    config = hf.AutoConfig.for_model(family, **(sizes | options), id2label=numbered)
+    module = hf.AutoModelForAudioClassification.from_config(config)
+    module.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    return module.eval()
+
+
 def save_whisper(folder: Path, *, multilingual: bool = False):
     """A Whisper with a vocabulary of bytes, special tokens and timestamps to 30 s.
 

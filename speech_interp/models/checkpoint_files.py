@@ -52,14 +52,14 @@ def missing_files(folder: Path, *, weights: bool = True, processor: bool = True)
     lacking = []
     if processor and not has_extractor(folder):
         lacking.append("preprocessor_config.json")
-    if config.get("model_type") == "whisper":
+    saved_as = "".join(config.get("architectures") or [])
+    if config.get("model_type") == "whisper" and "Classification" not in saved_as:  # it writes
         if not _has_one_of(folder, "generation_config.json"):
             lacking.append("generation_config.json")
         if processor and not has_tokenizer(folder):
             lacking.append("tokenizer.json")
-    if any("ForCTC" in name for name in config.get("architectures") or []):
-        if processor and not has_tokenizer(folder):
-            lacking.append("vocab.json")
+    if processor and "ForCTC" in saved_as and not has_tokenizer(folder):
+        lacking.append("vocab.json")
     return lacking + _missing_weights(folder) if weights else lacking
 
 

@@ -13,7 +13,14 @@ from typing import Any
 from speech_interp.models.checkpoint_files import Checkpoint, CheckpointError, weight_files
 from speech_interp.models.checkpoints import checkpoint_in_folder, find_checkpoint
 from speech_interp.models.families import family_of
-from speech_interp.models.modules import HEADS, quiet, random_module, saved_head, trained_module
+from speech_interp.models.modules import (
+    HEADS,
+    head_words,
+    quiet,
+    random_module,
+    saved_head,
+    trained_module,
+)
 from speech_interp.models.pickles import READ_WORDS, as_safetensors
 from speech_interp.models.processors import load_processor
 from speech_interp.models.whisper_language import language_words, settle_language
@@ -41,6 +48,7 @@ class Model:
     description: str  # one line, shown on every page that uses the model
     language: str | None = None  # of a multilingual Whisper; None: detected in each sound
     task: str | None = None  # of a multilingual Whisper
+    labels: tuple[str, ...] | None = None  # of a classifier, in the order of its outputs
 
     def __str__(self) -> str:
         return self.description
@@ -61,8 +69,9 @@ def load_model(
 ) -> Model:
     """The model of checkpoint `name` in eval mode and float32; prints one line on what was taken.
 
-    `name` is a name on the Hub or the path of a folder. `head`: "base", "ctc" or "seq2seq"; None
-    takes the one that the checkpoint was saved with. `attention="eager"` is needed to read
+    `name` is a name on the Hub or the path of a folder. `head`: "base", "ctc", "seq2seq" or
+    "classification"; None takes the one that the checkpoint was saved with, and the line says
+    where a head is left out. `attention="eager"` is needed to read
     attention weights, and all there is for WavLM. `random_init=True` gives the untrained twin:
     the same configuration, all parameters drawn anew as transformers does before training, the
     same for the same `seed`.
@@ -116,9 +125,13 @@ def load_model(
         is_stand_in=checkpoint.is_stand_in,
         layer_count=module.config.num_hidden_layers,
         unit_count=module.config.hidden_size,
-        description=words + missing + language_words(language, task),
+        description=words
+        + head_words(config, module, head)
+        + missing
+        + language_words(language, task),
         language=language,
         task=task,
+        labels=tuple(module.config.id2label.values()) if head == "classification" else None,
     )
     print(model)
     return model

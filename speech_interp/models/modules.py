@@ -6,17 +6,36 @@ from typing import Any
 
 from speech_interp.models.checkpoint_files import Checkpoint, CheckpointError
 
-HEADS = {"base": "AutoModel", "ctc": "AutoModelForCTC", "seq2seq": "AutoModelForSpeechSeq2Seq"}
+HEADS = {
+    "base": "AutoModel",
+    "ctc": "AutoModelForCTC",
+    "seq2seq": "AutoModelForSpeechSeq2Seq",
+    "classification": "AutoModelForAudioClassification",
+}
+CLASSIFIERS = ("ForSequenceClassification", "ForAudioClassification")
 # Only training uses it, and several published checkpoints leave it out.
 UNUSED_PARAMETERS = ("masked_spec_embed",)
 
 
 def saved_head(config: dict) -> str:
     """The head that the checkpoint with this `config.json` was saved with."""
+    saved_as = "".join(config.get("architectures") or [])
+    if saved_as.endswith(CLASSIFIERS):
+        return "classification"
     if config["model_type"] == "whisper":
         return "seq2seq"
-    saved_as = "".join(config.get("architectures") or [])
     return "ctc" if saved_as.endswith("ForCTC") else "base"
+
+
+def head_words(config: dict, module: Any, head: str) -> str:
+    """The part of a model's line about its head: labels of a classifier, a head left behind."""
+    saved_as = "".join(config.get("architectures") or [])
+    if head == "classification":
+        names = list(module.config.id2label.values())
+        shown = ", ".join(names[:5]) + ", ..." * (len(names) > 5)
+        return f"; classifier of {len(names)} labels: {shown}"
+    plain = ("Model", "ForPreTraining", "ForConditionalGeneration", type(module).__name__)
+    return "" if saved_as.endswith(plain) or not saved_as else f"; without the head of {saved_as}"
 
 
 def trained_module(checkpoint: Checkpoint, head: str, attention: str) -> Any:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from speech_interp.models.families import family_of
 from speech_interp.models.processors import extractor_of, tokenizer_of
 from speech_interp.speech.audio import RATE_HZ, TooLongAudioError
 from speech_interp.states.alignment import best_path, ctc_chain
@@ -128,7 +129,7 @@ def ctc_log_probs(
     model, waves: Float[Tensor, "batch sample"]
 ) -> Float[Tensor, "batch frame label"]:
     """Return the log-probability of every label in every frame."""
-    return model.module(_prepared(model, waves)).logits.log_softmax(-1)
+    return model.module(prepared_inputs(model, waves)).logits.log_softmax(-1)
 
 
 def ctc_score(model, labels: Sequence[int]) -> Score:
@@ -229,7 +230,7 @@ def layer_states(
 
     hook = layers[layer - 1].register_forward_hook(take)
     try:
-        encoder_of(model)(_prepared(model, waves))
+        encoder_of(model)(prepared_inputs(model, waves))
     except _Reached:  # an explanation takes hundreds of passes: none runs the layers above
         pass
     finally:
@@ -243,7 +244,7 @@ class _Reached(Exception):
 
 def convolution_features(model, waves: Tensor) -> Float[Tensor, "batch channel frame"]:
     """Return what the convolutions of wav2vec2 or HuBERT give, before any Transformer layer."""
-    return encoder_of(model).feature_extractor(_prepared(model, waves))
+    return encoder_of(model).feature_extractor(prepared_inputs(model, waves))
 
 
 def on_features(model, score: Score, wave: Float[Tensor, "1 sample"]) -> Callable:
@@ -260,8 +261,13 @@ def on_features(model, score: Score, wave: Float[Tensor, "1 sample"]) -> Callabl
     return of_features
 
 
-def _prepared(model, waves: Tensor) -> Tensor:
-    """Return waves of mean 0 and variance 1, where the model's feature extractor makes them so."""
+def prepared_inputs(model, waves: Float[Tensor, "batch sample"]) -> Tensor:
+    """Return what the encoder takes, with gradients: mel for Whisper, else the waves.
+
+    Waves have mean 0 and variance 1 where the model's feature extractor makes them so.
+    """
+    if family_of(model.family).inputs == "input_features":
+        return log_mel(model, waves)
     if not extractor_of(model).do_normalize:
         return waves
     centred = waves - waves.mean(1, keepdim=True)

@@ -233,6 +233,7 @@ def test_words_of_the_best_ctc_path_hold_the_frames_of_their_letters():
         decode=lambda ids: "".join(vocabulary[i] for i, _ in itertools.groupby(ids) if i > 1),
     )
     model = SimpleNamespace(
+        family="wav2vec2",
         module=lambda waves: SimpleNamespace(logits=logits.expand(len(waves), -1, -1)),
         processor=SimpleNamespace(tokenizer=tokenizer, do_normalize=True),
     )
