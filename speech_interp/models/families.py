@@ -26,9 +26,8 @@ class Family:
     inputs: str = "input_values"  # what the feature extractor makes: the wave, or input_features
     grid: str = "convolutions"  # one of `states.frames.GRIDS`
     extractor: str = "Wav2Vec2FeatureExtractor"
-    tokenizer: str = "Wav2Vec2CTCTokenizer"
     processor: str = "Wav2Vec2Processor"
-    extractor_options: Callable[[dict], dict[str, Any]] = lambda config: {"do_normalize": True}
+    extractor_options: Callable[[Any], dict[str, Any]] = lambda config: {"do_normalize": True}
     attentions: tuple[str, ...] = ("sdpa", "eager")
     longest_s: float = 120.0  # of one pass: attention grows with the square of the duration
 
@@ -42,9 +41,7 @@ FAMILIES: dict[str, Family] = {
             "wavlm",
             attentions=("eager",),
             # The base models, alone of all, were trained on waves as they are.
-            extractor_options=lambda config: {
-                "do_normalize": config.get("feat_extract_norm") == "layer"
-            },
+            extractor_options=lambda config: {"do_normalize": config.feat_extract_norm == "layer"},
         ),
         Family(
             "whisper",
@@ -53,9 +50,8 @@ FAMILIES: dict[str, Family] = {
             inputs="input_features",
             grid="whisper",
             extractor="WhisperFeatureExtractor",
-            tokenizer="WhisperTokenizer",
             processor="WhisperProcessor",
-            extractor_options=lambda config: {"feature_size": config.get("num_mel_bins", 80)},
+            extractor_options=lambda config: {"feature_size": config.num_mel_bins},
             longest_s=30.0,
         ),
     )

@@ -110,7 +110,7 @@ def load_model(
                 words += f"; {READ_WORDS}"
             module = trained_module(checkpoint, head, attention)
         processor, missing = load_processor(
-            checkpoint.folder, family, config, text=head in ("ctc", "seq2seq")
+            checkpoint.folder, family, module.config, text=head in ("ctc", "seq2seq")
         )
     if writes:
         tokenizer = getattr(processor, "tokenizer", None)

@@ -1,6 +1,7 @@
 """Builds the module of a checkpoint as transformers has it, trained or drawn anew."""
 
 import contextlib
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,20 @@ HEADS = {
 CLASSIFIERS = ("ForSequenceClassification", "ForAudioClassification")
 # Only training uses it, and several published checkpoints leave it out.
 UNUSED_PARAMETERS = ("masked_spec_embed",)
+# What somebody once wanted back from the model: it changes the form of the answer, and not ours.
+SWITCHES = (
+    "output_attentions",
+    "output_hidden_states",
+    "output_logits",
+    "output_scores",
+    "return_dict",
+    "return_dict_in_generate",
+    "torchscript",
+    "use_cache",
+    "attn_implementation",
+    "_attn_implementation",
+    "_attn_implementation_internal",
+)
 
 
 def saved_head(config: dict) -> str:
@@ -42,17 +57,18 @@ def trained_module(checkpoint: Checkpoint, head: str, attention: str) -> Any:
     """The module with the weights of the checkpoint. Raises CheckpointError if some are missing."""
     import torch
 
-    module, loading = _auto_class(head).from_pretrained(
-        checkpoint.weights or checkpoint.folder,
-        config=_config(checkpoint),
-        attn_implementation=attention,
-        dtype=torch.float32,
-        use_safetensors=True,
-        trust_remote_code=False,
-        local_files_only=True,
-        output_loading_info=True,
-        **_generation_config(checkpoint, head),
-    )
+    with _refusals_of(checkpoint):
+        module, loading = _auto_class(head).from_pretrained(
+            checkpoint.weights or checkpoint.folder,
+            config=_config(checkpoint),
+            attn_implementation=attention,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+            local_files_only=True,
+            output_loading_info=True,
+            **_generation_config(checkpoint, head),
+        )
     missing = [key for key in loading["missing_keys"] if not key.endswith(UNUSED_PARAMETERS)]
     if missing or loading["mismatched_keys"]:
         raise CheckpointError(
@@ -66,7 +82,7 @@ def random_module(checkpoint: Checkpoint, head: str, attention: str, seed: int) 
     """The untrained twin: every parameter drawn as transformers does before training."""
     import torch
 
-    with torch.random.fork_rng(devices=[]):
+    with _refusals_of(checkpoint), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         module = _auto_class(head).from_config(
             _config(checkpoint),
@@ -86,9 +102,12 @@ def _auto_class(head: str) -> type:
 
 
 def _config(checkpoint: Checkpoint) -> Any:
-    from transformers import AutoConfig
+    """The configuration of the checkpoint without `SWITCHES`."""
+    from transformers import CONFIG_MAPPING
 
-    return AutoConfig.from_pretrained(checkpoint.folder, trust_remote_code=False)
+    saved = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
+    kept = {name: value for name, value in saved.items() if name not in SWITCHES}
+    return CONFIG_MAPPING[saved["model_type"]].from_dict(kept)
 
 
 def _generation_config(checkpoint: Checkpoint, head: str) -> dict[str, Any]:
@@ -97,7 +116,24 @@ def _generation_config(checkpoint: Checkpoint, head: str) -> dict[str, Any]:
 
     if head != "seq2seq":
         return {}
-    return {"generation_config": GenerationConfig.from_pretrained(checkpoint.folder)}
+    file = checkpoint.folder / "generation_config.json"
+    saved = json.loads(file.read_text(encoding="utf-8"))
+    kept = {name: value for name, value in saved.items() if name not in SWITCHES}
+    return {"generation_config": GenerationConfig.from_dict(kept)}
+
+
+@contextlib.contextmanager
+def _refusals_of(checkpoint: Checkpoint) -> Iterator[None]:
+    """Says whose configuration it is that transformers, or a library below it, refuses."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        yield
+    except (StrictDataclassError, ValueError, TypeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(
+            f"{checkpoint.name}: transformers does not take its config.json ({reason})"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -11,32 +11,29 @@ class NoTokenizerError(ValueError):
     """A model that was loaded without a tokenizer was asked for text."""
 
 
-def load_processor(folder: Path, family: Family, config: dict, *, text: bool) -> tuple[Any, str]:
+def load_processor(folder: Path, family: Family, config: Any, *, text: bool) -> tuple[Any, str]:
     """The feature extractor, with the tokenizer where there is one, and words on what is missing.
 
     Training leaves both files out: then the extractor is the one that the family's checkpoints
-    have, and the words, part of the model's line, say so. `text`: the head reads or writes some.
+    have, and the words, part of the model's line, say so. `text`: the head reads or writes some;
+    `config` is that of the loaded module: a tokenizer would read it as it was saved.
     """
     import transformers as tr
 
-    kinds = [getattr(tr, kind) for kind in (family.extractor, family.tokenizer, family.processor)]
-    words = ""
+    extractor_class, words = getattr(tr, family.extractor), ""
+    safely = {"local_files_only": True, "trust_remote_code": False}
     if has_extractor(folder):
-        extractor = _from(folder, kinds[0])
+        extractor = extractor_class.from_pretrained(folder, **safely)
     else:
         options = family.extractor_options(config)
         said = ", ".join(f"{name}={value}" for name, value in options.items())
         words += f"; no preprocessor file, so the default of {family.name} ({said})"
-        extractor = kinds[0](**options)
+        extractor = extractor_class(**options)
     if not has_tokenizer(folder):
         return extractor, words + "; no tokenizer, so no text" * text
-    if has_extractor(folder):
-        return _from(folder, kinds[2]), words
-    return kinds[2](feature_extractor=extractor, tokenizer=_from(folder, kinds[1])), words
-
-
-def _from(folder: Path, kind: type) -> Any:
-    return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    tokenizer = tr.AutoTokenizer.from_pretrained(folder, config=config, **safely)
+    processor_class = getattr(tr, family.processor)
+    return processor_class(feature_extractor=extractor, tokenizer=tokenizer), words
 
 
 def extractor_of(model) -> Any:
