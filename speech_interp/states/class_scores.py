@@ -39,7 +39,7 @@ def class_log_probs(model, waves: Float[Tensor, "batch sample"]) -> Float[Tensor
             ", expected classes"
         )
     logits = model.module(prepared_inputs(model, waves)).logits
-    return torch.nn.functional.logsigmoid(logits) if several else logits.log_softmax(-1)
+    return (torch.nn.functional.logsigmoid(logits) if several else logits.log_softmax(-1)).cpu()
 
 
 def class_score(model, label: str | int) -> Score:

@@ -133,7 +133,12 @@ def model_inputs(model, wave: ndarray) -> Tensor:
         )
     features = model.processor(wave, sampling_rate=RATE_HZ, return_tensors="pt")
     inputs = features["input_features" if model.family == "whisper" else "input_values"]
-    return inputs.to(next(model.module.parameters()).device)
+    return inputs.to(device_of(model))
+
+
+def device_of(model) -> torch.device:
+    """Where the model is: what goes into its module goes there, and what we return comes back."""
+    return next(model.module.parameters()).device
 
 
 def encoder_of(model) -> nn.Module:

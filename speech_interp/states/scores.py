@@ -3,7 +3,8 @@
 Some give several numbers from one pass, (batch, column): every word, or the same by several heads.
 
 Every score takes the raw 16 kHz wave and does the model's own preparation itself, in torch, so that
-gradients reach the samples and a batch of changed waves costs one forward pass.
+gradients reach the samples and a batch of changed waves costs one forward pass. It works where the
+model is; what it takes and gives, gradients too, is on the CPU.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from speech_interp.models.families import family_of
 from speech_interp.models.processors import extractor_of, tokenizer_of
 from speech_interp.speech.audio import RATE_HZ, TooLongAudioError
 from speech_interp.states.alignment import best_path, ctc_chain
-from speech_interp.states.hidden_states import encoder_layers, encoder_of, model_inputs
+from speech_interp.states.hidden_states import device_of, encoder_layers, encoder_of, model_inputs
 from speech_interp.states.prompts import whisper_prompt
 
 Score = Callable[[Float[Tensor, "batch sample"]], Float[Tensor, " batch"]]
@@ -95,8 +96,10 @@ def whisper_word_scores(model, ids: Sequence[int], words: Sequence[Written]) -> 
 
 def _next_log_probs(model, mel: Tensor, ids: Sequence[int]) -> Float[Tensor, "batch place token"]:
     """Return what the teacher-forced decoder expects after each token but the last."""
-    prefix = torch.tensor(ids[:-1]).expand(len(mel), -1)
-    return model.module(input_features=mel, decoder_input_ids=prefix).logits.log_softmax(-1)
+    device = device_of(model)
+    prefix = torch.tensor(ids[:-1], device=device).expand(len(mel), -1)
+    logits = model.module(input_features=mel.to(device), decoder_input_ids=prefix).logits
+    return logits.log_softmax(-1).cpu()
 
 
 def log_mel(model, waves: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch bin frame"]:
@@ -111,11 +114,12 @@ def log_mel(model, waves: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch
             f"{extractor.n_samples / RATE_HZ:.0f} s"
         )
     waves = nn.functional.pad(waves, (0, extractor.n_samples - waves.shape[1]))
-    window = torch.hann_window(extractor.n_fft)
+    window = torch.hann_window(extractor.n_fft, device=waves.device)
     spectrum = torch.stft(
         waves, extractor.n_fft, extractor.hop_length, window=window, return_complex=True
     )
     filters = torch.as_tensor(np.asarray(extractor.mel_filters), dtype=torch.float32)
+    filters = filters.to(waves.device)
     power = spectrum[..., :-1].abs().square()
     mel = (filters.T @ power).clamp_min(1e-10).log10()
     loudest = mel.amax((1, 2), keepdim=True)
@@ -129,7 +133,7 @@ def ctc_log_probs(
     model, waves: Float[Tensor, "batch sample"]
 ) -> Float[Tensor, "batch frame label"]:
     """Return the log-probability of every label in every frame."""
-    return model.module(prepared_inputs(model, waves)).logits.log_softmax(-1)
+    return model.module(prepared_inputs(model, waves)).logits.log_softmax(-1).cpu()
 
 
 def ctc_score(model, labels: Sequence[int]) -> Score:
@@ -192,7 +196,7 @@ def ctc_align(
     Raises `AlignmentError`, a ValueError, if the frames are too few for the labels.
     """
     chain = ctc_chain(labels, range(len(labels)), gap=blank)
-    path, _ = best_path(log_probs.detach().double().numpy(), chain)
+    path, _ = best_path(log_probs.detach().cpu().double().numpy(), chain)
     return torch.from_numpy(chain.owners[path])
 
 
@@ -235,7 +239,7 @@ def layer_states(
         pass
     finally:
         hook.remove()
-    return taken[0]
+    return taken[0].cpu()
 
 
 class _Reached(Exception):
@@ -244,15 +248,15 @@ class _Reached(Exception):
 
 def convolution_features(model, waves: Tensor) -> Float[Tensor, "batch channel frame"]:
     """Return what the convolutions of wav2vec2 or HuBERT give, before any Transformer layer."""
-    return encoder_of(model).feature_extractor(prepared_inputs(model, waves))
+    return encoder_of(model).feature_extractor(prepared_inputs(model, waves)).cpu()
 
 
 def on_features(model, score: Score, wave: Float[Tensor, "1 sample"]) -> Callable:
     """Return the score as a function of the convolution features (batch, channel, frame)."""
-    extractor = encoder_of(model).feature_extractor
+    extractor, device = encoder_of(model).feature_extractor, device_of(model)
 
     def of_features(features: Tensor) -> Tensor:
-        handle = extractor.register_forward_hook(lambda *_: features)
+        handle = extractor.register_forward_hook(lambda *_: features.to(device))
         try:
             return score(wave.expand(len(features), -1))
         finally:
@@ -262,10 +266,11 @@ def on_features(model, score: Score, wave: Float[Tensor, "1 sample"]) -> Callabl
 
 
 def prepared_inputs(model, waves: Float[Tensor, "batch sample"]) -> Tensor:
-    """Return what the encoder takes, with gradients: mel for Whisper, else the waves.
+    """Return what the encoder takes, where it is, with gradients: mel for Whisper, else the waves.
 
     Waves have mean 0 and variance 1 where the model's feature extractor makes them so.
     """
+    waves = waves.to(device_of(model))
     if family_of(model.family).inputs == "input_features":
         return log_mel(model, waves)
     if not extractor_of(model).do_normalize:

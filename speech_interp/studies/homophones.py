@@ -17,6 +17,7 @@ from torch import Tensor
 from speech_interp.models.processors import tokenizer_of
 from speech_interp.speech.audio import RATE_HZ
 from speech_interp.speech.corpus import Utterance
+from speech_interp.states.hidden_states import device_of
 from speech_interp.states.prompts import whisper_prompt
 
 FRENCH_DETERMINERS = ("le", "la", "les", "un", "une", "des")
@@ -84,6 +85,8 @@ def log_odds(
 ) -> Float[ndarray, "prefix spelling"]:
     """Return log P(right) and log P(wrong) after each prefix, given the encoder's `states`.
 
+    `states` may be where the model is or on the CPU.
+
     A spelling of several tokens has the sum of their log-probabilities. The projections of the
     encoder's states are computed once, for all prefixes; the decoder looks back only, so what
     fills up a shorter prefix behind its end changes nothing.
@@ -94,8 +97,9 @@ def log_odds(
     heads = sorted({tuple(spelling[:-1]) for spelling in two})  # the last token is only predicted
     rows = [[*p, *h] for p in prefixes for h in heads]
     longest = len(max(rows, key=len))
-    ids = torch.tensor([[*row, *[choice.blank] * (longest - len(row))] for row in rows])
-    encoded = BaseModelOutput(states)
+    ids = [[*row, *[choice.blank] * (longest - len(row))] for row in rows]
+    ids = torch.tensor(ids, device=device_of(model))
+    encoded = BaseModelOutput(states.to(device_of(model)))
     first = model.module(encoder_outputs=encoded, decoder_input_ids=ids[:1, :1], use_cache=True)
     first.past_key_values.batch_repeat_interleave(len(rows))
     logits = model.module(
@@ -106,7 +110,7 @@ def log_odds(
         row = i * len(heads) + heads.index(tuple(spelling[:-1]))
         # A token is predicted where the one before it was read; the first token of all was cut off.
         at = len(prefixes[i]) - 2
-        log_probs = logits[row, at : at + len(spelling)].log_softmax(-1).double()
+        log_probs = logits[row, at : at + len(spelling)].log_softmax(-1).cpu().double()
         scores[i, j] = log_probs[range(len(spelling)), spelling].sum()
     return scores
 
