@@ -25,6 +25,7 @@ class Family:
     has_decoder: bool = False  # then the encoder is what get_encoder() gives, else base_model
     inputs: str = "input_values"  # what the feature extractor makes: the wave, or input_features
     grid: str = "convolutions"  # one of `states.frames.GRIDS`
+    differentiable: bool = True  # `states.scores` makes the inputs itself, with gradients
     extractor: str = "Wav2Vec2FeatureExtractor"
     processor: str = "Wav2Vec2Processor"
     extractor_options: Callable[[Any], dict[str, Any]] = lambda config: {"do_normalize": True}
@@ -37,6 +38,19 @@ FAMILIES: dict[str, Family] = {
     for family in (
         Family("wav2vec2"),
         Family("hubert"),
+        Family("data2vec-audio"),
+        Family("unispeech-sat"),
+        Family("wav2vec2-conformer"),
+        Family("sew", grid="squeezed convolutions"),
+        Family(
+            "wav2vec2-bert",
+            inputs="input_features",
+            grid="filterbank",
+            differentiable=False,
+            extractor="SeamlessM4TFeatureExtractor",
+            processor="Wav2Vec2BertProcessor",
+            extractor_options=lambda config: {"stride": 2},
+        ),
         Family(
             "wavlm",
             attentions=("eager",),

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from speech_interp.models.families import family_of
+from speech_interp.models.families import FAMILIES, family_of
 from speech_interp.models.processors import extractor_of, tokenizer_of
 from speech_interp.speech.audio import RATE_HZ, TooLongAudioError
 from speech_interp.states.alignment import best_path, ctc_chain
@@ -270,8 +270,13 @@ def prepared_inputs(model, waves: Float[Tensor, "batch sample"]) -> Tensor:
 
     Waves have mean 0 and variance 1 where the model's feature extractor makes them so.
     """
-    waves = waves.to(device_of(model))
-    if family_of(model.family).inputs == "input_features":
+    family, waves = family_of(model.family), waves.to(device_of(model))
+    if not family.differentiable:
+        raise ValueError(
+            f"the front end of {family.name} gives no gradients, so its sounds have no score here; "
+            "expected one of " + ", ".join(n for n, f in FAMILIES.items() if f.differentiable)
+        )
+    if family.inputs == "input_features":
         return log_mel(model, waves)
     if not extractor_of(model).do_normalize:
         return waves
