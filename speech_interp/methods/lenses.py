@@ -1,8 +1,8 @@
 """The CTC lens: what a speech recogniser would write if it stopped after layer k.
 
-The model's own head reads the states of every layer [deheerklootsHumanlikeLinguisticBiases2024]. What stands
-between the last layer and the head stands between every layer and the head: nothing in post-LN
-models, whose layers end in a norm of their own; `encoder.layer_norm` in stable-LN models.
+The model's own head reads the states of every layer [deheerklootsHumanlikeLinguisticBiases2024].
+What stands between the last layer and the head stands between every layer and the head: nothing in
+post-LN models, whose layers end in a norm of their own; `encoder.layer_norm` in stable-LN models.
 """
 
 from collections.abc import Callable

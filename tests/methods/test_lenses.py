@@ -86,19 +86,27 @@ def test_layer_k_is_what_the_model_says_without_the_layers_above(family, stable)
 @pytest.mark.parametrize(("family", "stable"), EVERY)
 def test_where_the_final_norm_stands(family, stable):
     """Settled by hooks: does the norm run before the first layer, or after the last?"""
-    model, order = ctc_model(family, stable), []
+    model, order, left = ctc_model(family, stable), [], []
     layers, norm = encoder_layers(model), encoder_of(model).encoder.layer_norm
     hooks = [
         norm.register_forward_hook(lambda *call: order.append("norm")),
         layers[0].register_forward_hook(lambda *call: order.append("first")),
         layers[-1].register_forward_hook(lambda *call: order.append("last")),
+        layers[-1].register_forward_hook(lambda module, args, output: left.append(output)),
     ]
-    own_log_probs(model, noise())
+    with torch.no_grad():
+        inputs = model_inputs(model, noise())
+        given = encoder_of(model)(inputs, output_hidden_states=True)
     for hook in hooks:
         hook.remove()
     assert order == (["first", "last", "norm"] if stable else ["norm", "first", "last"])
     assert (final_norm(model) is norm) == stable
     assert isinstance(final_norm(model), torch.nn.Identity) != stable
+    last = left[0][0] if isinstance(left[0], tuple) else left[0]
+    with torch.no_grad():
+        assert torch.equal(given.last_hidden_state, norm(last) if stable else last)
+    # What transformers lists as the last hidden state stands before the norm, in every family.
+    assert torch.equal(given.hidden_states[-1], last)
 
 
 @pytest.mark.parametrize("random_init", [False, True])
