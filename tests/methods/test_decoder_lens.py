@@ -20,8 +20,8 @@ from speech_interp.speech.audio import TooLongAudioError
 from speech_interp.states import scores
 from speech_interp.states.hidden_states import model_inputs
 
-PROMPT, END = [3, 4], 2
-SPECIAL = [0, 1, END, *PROMPT]
+PROMPT, END = [3], 2
+SPECIAL = [0, 1, END, *PROMPT, 4]
 MERGES = [("Ġ", "t"), ("h", "e"), ("Ġt", "he"), ("Ġ", "a"), ("a", "t"), ("Ġ", "h")]
 
 
@@ -58,7 +58,6 @@ def whisper(seed=0):
         model.module.get_encoder().layer_norm.bias.normal_()
         model.module.get_decoder().layer_norm.weight.uniform_(0.3, 3)
     settings = model.module.generation_config
-    settings.forced_decoder_ids = [[1, PROMPT[1]]]
     settings.suppress_tokens, settings.begin_suppress_tokens = [0, 1, 3, 4, 40], [END]
     return model
 
@@ -69,11 +68,7 @@ def noise(seed=0, count=8000):
 
 def generated(model, wave, longest):
     """What `generate` of transformers writes, from the prompt on."""
-    prompt = torch.tensor([PROMPT])
-    written = model.module.generate(
-        model_inputs(model, wave), decoder_input_ids=prompt, max_new_tokens=longest
-    )[0].tolist()
-    written = written[len(PROMPT) :] if written[: len(PROMPT)] == PROMPT else written
+    written = model.module.generate(model_inputs(model, wave), max_new_tokens=longest)[0].tolist()
     return [*PROMPT, *[token for token in written if token not in SPECIAL], END]
 
 
