@@ -5,7 +5,7 @@ What stands between the last layer and the head stands between every layer and t
 post-LN models, whose layers end in a norm of their own; `encoder.layer_norm` in stable-LN models.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -57,6 +57,15 @@ class CtcLens:
                 found.append(Interval(self.signs[token], first_s - half_s, last_s + half_s))
             start = stop
         return found
+
+    def chances(self, letters: Sequence[Interval]) -> Float[np.ndarray, "layer letter"]:
+        """Return how probable each layer holds each letter, in the best of the letter's frames."""
+        found = []
+        for letter in letters:
+            frames = frames_in(self.times_s, letter.start_s, letter.end_s)
+            column = self.log_probs[:, frames, self.signs.index(letter.label)]
+            found.append(column.amax(1).exp().numpy())
+        return np.stack(found, axis=1)
 
     def character_errors(self, text: str) -> Float[np.ndarray, " layer"]:
         """Return the character error of each layer's text beside the true `text`."""

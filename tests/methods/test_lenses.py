@@ -141,6 +141,16 @@ def test_paths_are_collapsed_as_ctc_does():
     ]  # fmt: skip
 
 
+def test_chances_are_those_of_a_letter_in_its_best_frame():
+    lens = lens_of("AA_A||_BB", "_________", "B|A|?__|B")
+    sure, other = np.exp(5) / (np.exp(5) + 6), 1 / (np.exp(5) + 6)
+    first, second, last = lens.letters(0)
+    found = lens.chances([first, second, last])
+    # Of the two frames of the first A none is an A in layer 2, which writes one in the third.
+    expected = [[sure, sure, sure], [other, other, other], [other, other, sure]]
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
 def test_errors_are_counted_and_what_is_no_letter_is_an_error():
     lens = lens_of("AA_A||_BB", "_________", "A|?|_____")
     assert lens.character_errors("aa b").tolist() == [0, 1, 1 / 2]
