@@ -23,7 +23,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from speech_interp.methods.lenses import StatesMap, final_norm
 from speech_interp.speech.audio import check_wave
 from speech_interp.states.hidden_states import hidden_states, model_inputs
-from speech_interp.states.scores import whisper_ids, whisper_word_scores, whisper_words
+from speech_interp.states.scores import whisper_ids, whisper_words
 from speech_interp.states.transcripts import character_error, word_error
 
 
@@ -98,10 +98,14 @@ def word_chances(
     words = whisper_words(model, ids)
     if not words:
         raise ValueError(f"text is {text!r}, expected a text with words")
-    waves = torch.as_tensor(wave).expand(len(outputs), -1)
-    with decoder_reading(model, outputs):
-        log_probs = whisper_word_scores(model, ids, words)(waves)
-    return WordChances(tuple(word.label for word in words), log_probs.cpu().numpy())
+    prefix = torch.tensor(ids[:-1], device=outputs.device).expand(len(outputs), -1)
+    given = BaseModelOutput(last_hidden_state=outputs)
+    logits = model.module(encoder_outputs=given, decoder_input_ids=prefix).logits
+    # What is expected at a place was said after the token before it.
+    log_probs = logits.log_softmax(-1)
+    columns = [log_probs[:, [p - 1 for p in w.places], w.tokens].sum(1) for w in words]
+    chances = torch.stack(columns, dim=1).cpu().numpy()
+    return WordChances(tuple(word.label for word in words), chances)
 
 
 def window_states(model, wave: Float[np.ndarray, " sample"]) -> Float[Tensor, "layer frame unit"]:
