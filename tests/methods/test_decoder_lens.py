@@ -6,6 +6,7 @@ import torch
 from tiny import tiny_model
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
+from speech_interp.methods import decoder_lens as module
 from speech_interp.methods.decoder_lens import (
     DecoderLens,
     decoder_lens,
@@ -100,6 +101,25 @@ def test_the_last_states_are_those_that_the_encoder_returns_bit_for_bit():
     assert torch.equal(outputs[-1], expected) and len(outputs) == 4
     assert outputs.shape[1] == 1500  # padding and all: the decoder attends to it
     assert not torch.equal(window_states(model, wave)[-1], expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_prompt_of_several_tokens_stands_before_every_text(seed, monkeypatch):
+    """As in multilingual models, whose prompt names language and task."""
+    model, wave, longer = whisper(seed), noise(seed), [*PROMPT, 4]
+    monkeypatch.setattr(module, "whisper_ids", lambda *call, **options: [*longer, 9, END])
+    lens = decoder_lens(model, wave, longest=8)
+    written = model.module.generate(
+        model_inputs(model, wave), decoder_input_ids=torch.tensor([longer]), max_new_tokens=8
+    )[0].tolist()
+    assert list(lens.ids[-1]) == [*longer, *[t for t in written if t not in SPECIAL], END]
+    assert all(ids[:2] == tuple(longer) for ids in lens.ids)
+    found = word_chances(model, wave, "the hat")
+    ids = [*longer, *spelled(model.processor.tokenizer, "the hat"), END]
+    words = scores.whisper_words(model, ids)
+    with torch.no_grad():
+        alone = scores.whisper_word_scores(model, ids, words)(torch.tensor(wave)[None])[0]
+    np.testing.assert_allclose(found.log_probs[-1], alone, atol=1e-3)
 
 
 def test_texts_end_at_the_limit_and_say_so():
