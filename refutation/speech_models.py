@@ -14,10 +14,10 @@ WAV2VEC2, WHISPER = "facebook/wav2vec2-base", "openai/whisper-tiny.en"
 
 
 def spoken(variation: Variation) -> tuple[list[str], list[str], dict]:
-    corpus = load_corpus("sentences")
+    corpus = [u for u in load_corpus("sentences") if u.speaker != "joe"]  # his labels lie late
     speakers, texts = (sorted({getattr(u, f) for u in corpus}) for f in ("speaker", "text"))
     start = SENTENCES * {None: 0, "even": 1, "odd": 2}[variation.sentences]
-    first = {None: 0, "first half": 2, "second half": 4}[variation.speakers]
+    first = {None: 0, "first half": 1, "second half": 2}[variation.speakers]
     kept = speakers[first : first + SPEAKERS], texts[start : start + SENTENCES]
     return *kept, {(u.speaker, u.text): u for u in corpus}
 
