@@ -23,30 +23,33 @@ NAMES = {
 ENTERS = ("fold_seed", "sentences")  # half of seven speakers leaves too few halves to draw
 
 
+def halves_of(corpus: list, pool: str | None) -> dict[str, list[str]]:
+    """Two halves of four sentences that hold nearly all phones, chosen as on the page."""
+    heard = {u.text: {p.label for p in u.phones} for u in corpus if u.info["voice"] == VOICES[0]}
+    texts = sorted(heard)[
+        {None: slice(None), "even": slice(0, None, 2), "odd": slice(1, None, 2)}[pool]
+    ]
+    halves = {"one": [], "other": []}
+    for half in 4 * ["one", "other"]:
+        known = set().union(*(heard[text] for text in halves[half]))
+        left = [text for text in texts if text not in halves["one"] + halves["other"]]
+        halves[half].append(max(left, key=lambda text: len(heard[text] - known)))
+    return halves
+
+
 @cache
-def items_of(name: str, lead_s: float, twin_seed: int) -> Items:
-    """The phones of ten sentences by the seven voices of the page."""
-    said = [u for u in load_corpus("sentences") if u.split == "test" and u.info["voice"] in VOICES]
-    texts = sorted({u.text for u in said}, key=lambda text: (len(text), text))[:20]
-    spoken = [u for u in said if u.text in texts]
-    if name == "MFCC":
-        return collect(mfcc, spoken, progress=False)
+def chosen(name: str, lead_s: float, twin_seed: int, pool: str | None) -> tuple[Items, np.ndarray]:
+    """The phones of the eight sentences by the seven voices, and the half of each."""
+    corpus = [
+        u for u in load_corpus("sentences") if u.split == "test" and u.info["voice"] in VOICES
+    ]
+    halves = halves_of(corpus, pool)
+    spoken = [u for u in corpus if any(u.text in texts for texts in halves.values())]
     twin = {"random_init": True, "seed": twin_seed} if name == "twin" else {}
-    model = load_model(NAMES.get(name, NAMES["wav2vec2"]), **twin)
+    model = mfcc if name == "MFCC" else load_model(NAMES.get(name, NAMES["wav2vec2"]), **twin)
     leads_s = lead_s + mixed_leads(spoken) if name == "Whisper" else 0.0
-    return collect(model, spoken, lead_s=leads_s, progress=False)
-
-
-def chosen(name: str, variation: Variation) -> Items:
-    items = items_of(
-        name,
-        variation.lead_s if name == "Whisper" else 0.0,
-        variation.twin_seed if name == "twin" else 0,
-    )
-    texts = sorted(set(items.texts), key=lambda text: (len(text), text))
-    if variation.sentences is None:  # the page's ten; the halves are the even and odd of twenty
-        return items.where(np.isin(items.texts, texts[:10]))
-    return items.where(variation.keeps(items.speakers, items.texts))
+    items = collect(model, spoken, lead_s=leads_s, progress=False)
+    return items, np.where(np.isin(items.texts, halves["one"]), "one", "other")
 
 
 def phones(name: str, variation: Variation) -> LayerScores:
@@ -58,10 +61,10 @@ def talkers(name: str, variation: Variation) -> LayerScores:
 
 
 def scored(name: str, variation: Variation, **task) -> LayerScores:
-    items = chosen(name, variation)
-    number = np.unique(items.texts, return_inverse=True)[1]
-    half = np.random.default_rng(variation.fold_seed).permutation(number.max() + 1) % 2
-    table = {"phone": items.labels, "speaker": items.speakers, "half": half[number]}
+    lead_s = variation.lead_s if name == "Whisper" else 0.0
+    twin_seed = variation.twin_seed if name == "twin" else 0
+    items, half = chosen(name, lead_s, twin_seed, variation.sentences)
+    table = {"phone": items.labels, "speaker": items.speakers, "half": half}
     groups = (items.speakers, items.texts)
     return abx_by_layer(items.states, table, groups=groups, seed=variation.fold_seed, **task)
 
