@@ -59,6 +59,15 @@ def test_equals_scikit_learn():
     np.testing.assert_allclose(canonical_correlations(x, y), theirs, atol=1e-5)
 
 
+@pytest.mark.filterwarnings("ignore::Warning")
+def test_equals_cca_zoo():
+    linear = pytest.importorskip("cca_zoo.linear")
+    x, y = planted(200)
+    a, b = linear.CCA(n_components=5).fit([x, y]).transform([x, y])
+    theirs = [np.corrcoef(a[:, k], b[:, k])[0, 1] for k in range(5)]
+    np.testing.assert_allclose(canonical_correlations(x, y), theirs, atol=1e-6)
+
+
 def test_planted_correlations_come_back_on_items_that_were_not_fitted():
     found = canonical_correlations(*planted(20_000), test=planted(20_000, seed=1))
     np.testing.assert_allclose(found, [*PLANTED, 0, 0], atol=0.03)
