@@ -106,7 +106,8 @@ CLAIMS = [
     Claim(
         "The same step, taken in the directions that hold half of the variance alone (SVCCA), lies "
         "above it: what moves away are the quiet directions.",
-        "the step of SVCCA (50 %) less the step of PWCCA", "above 0", loud_directions_differ, (*HALVES, "fold_seed"),
+        "the step of SVCCA (50 %) less the step of PWCCA", "above 0",
+        loud_directions_differ, (*HALVES, "fold_seed"),
     ),
     Claim(
         "By CKA the last layer of wav2vec 2.0 moves back towards layer 0.",
