@@ -79,7 +79,7 @@ def crossvalidated_rdms(
 def categorical_rdm(labels: Names) -> RDM:
     """Return 0 for pairs of equal labels and 1 for the others."""
     codes = group_codes(labels)
-    return condensed((codes[:, None] != codes).astype(np.float64))
+    return _by_rows(codes, lambda one, others: (others != one).astype(np.float64))
 
 
 def difference_rdm(values: Float[np.ndarray, " item"] | Sequence[float]) -> RDM:
@@ -87,7 +87,17 @@ def difference_rdm(values: Float[np.ndarray, " item"] | Sequence[float]) -> RDM:
     values = np.asarray(values, dtype=np.float64)
     if values.ndim != 1 or not np.isfinite(values).all():
         raise ValueError(f"values have shape {values.shape}, expected (item,), all finite")
-    return condensed(np.abs(values[:, None] - values))
+    return _by_rows(values, lambda one, others: np.abs(others - one))
+
+
+def table_rdm(table: Float[np.ndarray, "kind kind"], kinds: Int[np.ndarray, " item"]) -> RDM:
+    """Return distances that depend on the kinds of two items only, looked up in a table."""
+    kinds = np.asarray(kinds)
+    return _by_rows(kinds, lambda one, others: table[one, others])
+
+
+def _by_rows(values: np.ndarray, distances: Callable[..., np.ndarray]) -> RDM:
+    return np.concatenate([distances(v, values[i + 1 :]) for i, v in enumerate(values)])
 
 
 def item_count(pair_count: int) -> int:
