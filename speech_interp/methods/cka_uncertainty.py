@@ -53,7 +53,9 @@ def permutation_test(
     check_same_items([*spaces, target])
     n = len(target)
     rng = np.random.default_rng(seed)
-    orders = np.stack([np.arange(n), *(_shuffle(n, within, rng) for _ in range(permutations))])
+    orders = np.stack(
+        [np.arange(n), *(shuffled_items(n, within, rng) for _ in range(permutations))]
+    )
     inner = _inner_of_orders(spaces, target, orders)  # (order, space)
     norms, norms_y = _square_norms(spaces), _square_norms([target])[0]
     lengths = np.array([_inner_with_itself(x) for x in [*spaces, target]])
@@ -238,7 +240,8 @@ def _inner_with_itself(x: np.ndarray) -> float:
     return np.linalg.norm(x.T @ x if x.shape[1] < len(x) else x @ x.T) ** 2
 
 
-def _shuffle(n: int, within: Names | None, rng: np.random.Generator) -> np.ndarray:
+def shuffled_items(n: int, within: Names | None, rng: np.random.Generator) -> np.ndarray:
+    """Return n items in a random order; each stays in its group where `within` names groups."""
     if within is None:
         return rng.permutation(n)
     kinds = np.unique(np.asarray(within), return_inverse=True)[1]
