@@ -13,6 +13,10 @@ Table = Any  # columns by name: a dictionary of sequences, a pandas table
 Levels = Sequence[str | Sequence[str]]
 
 
+class NoTripleError(ValueError):
+    """No item of a table finds one of its own label and one of another to be compared with."""
+
+
 @dataclass(frozen=True, eq=False)
 class AbxTask:
     """Which items are compared with which. Made by `abx_task`.
@@ -55,7 +59,7 @@ def abx_task(
     `by=(("before", "after"), "speaker")`. `across`: the same in A and B, another in X. `most_items`
     of a class are drawn, all by default.
 
-    Raises ValueError for a column that is missing or of another length, and where no
+    Raises ValueError for a column that is missing or of another length, NoTripleError where no
     triple is left.
     """
     levels = tuple((name,) if isinstance(name, str) else tuple(name) for name in by)
@@ -76,7 +80,7 @@ def abx_task(
     heads = (codes[order[first]] for codes in (group_of, side_of, label_of))
     classes = _comparisons(*heads, [of_class[n] for n in across], sizes)
     if not len(classes):
-        raise ValueError(
+        raise NoTripleError(
             f"no triple to compare: none of {count} items finds one of its own {on} and one of "
             f"another with equal {names or 'anything'} and {list(across) or 'nothing'} changed"
         )

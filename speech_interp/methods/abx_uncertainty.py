@@ -8,7 +8,7 @@ from numpy import ndarray
 from tqdm.auto import tqdm
 
 from speech_interp.methods.abx import abx
-from speech_interp.methods.abx_task import Levels, Table, abx_task
+from speech_interp.methods.abx_task import Levels, NoTripleError, Table, abx_task
 from speech_interp.statistics.layer_scores import LayerScores
 from speech_interp.statistics.resampling import Names, draw_halves, paired_by
 
@@ -33,7 +33,8 @@ def abx_by_layer(
     again on the items of half of the groups, drawn without replacement: copies of an item would
     always be near it. The same groups, seed and task give the same halves, so that scores of two
     models can be paired. Where contexts or speakers are levels of the task, `AbxScores.scores`
-    draws those at no cost.
+    draws those at no cost. Halves without a triple are left out; raises NoTripleError where those
+    are more than half of them.
     """
     names = {name: np.asarray(table[name]) for name in _names(on, by, across)}
     task = abx_task(names, on=on, by=by, across=across)
@@ -42,10 +43,15 @@ def abx_by_layer(
     halves = draw_halves(*groups, resamples=resamples, seed=seed).astype(bool)
     for kept in tqdm(halves, desc="halves", disable=not progress):
         part = {name: column[kept] for name, column in names.items()}
-        drawn = abx_task(part, on=on, by=by, across=across)
+        try:
+            drawn = abx_task(part, on=on, by=by, across=across)
+        except NoTripleError:  # all that was drawn lies on one side; so it does for every model
+            continue
         some = states[:, kept] if spans is None else states
         own = None if spans is None else spans[kept]
         draws.append(abx(some, drawn, distance=distance, spans=own, progress=False).collapsed())
+    if len(draws) < resamples / 2:
+        raise NoTripleError(f"only {len(draws)} of {resamples} halves leave a triple to compare")
     draws = np.array(draws)
     paired = f"{on} by {by} across {across}, halves of {paired_by(*groups)}"
     return LayerScores(value, draws - draws.mean(0) + value, paired)

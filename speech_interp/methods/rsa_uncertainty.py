@@ -7,7 +7,7 @@ and drawn, never pairs.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 
 from speech_interp.methods.cka_uncertainty import shuffled_items
 from speech_interp.methods.rsa import check_rdms, compare_rdms, inner, prepared, tau_a
@@ -21,7 +21,7 @@ from speech_interp.methods.rsa_distances import (
 )
 from speech_interp.methods.rsa_regression import partial_similarity
 from speech_interp.statistics.layer_scores import LayerScores
-from speech_interp.statistics.resampling import Names, group_codes, paired_by
+from speech_interp.statistics.resampling import Names, draw_halves, paired_by
 
 ORDERS_AT_A_TIME = 8
 
@@ -106,7 +106,7 @@ def rsa_by_layer(
     if len(groupings[0]) != n:
         raise ValueError(f"groups name {len(groupings[0])} items, xs are of {n}")
     values = [_similarities(xs, ys, more, comparison)]
-    for kept in half_samples(*groupings, resamples=resamples, seed=seed):
+    for kept in draw_halves(*groupings, resamples=resamples, seed=seed).astype(bool):
         items = np.flatnonzero(kept)
         if len(items) < 4:
             raise ValueError(f"a half-sample holds {len(items)} items, expected at least 4")
@@ -115,24 +115,6 @@ def rsa_by_layer(
     draws = np.stack(values[1:])
     draws += values[0] - draws.mean(0)
     return LayerScores(values[0], draws, paired_by=f"halves of {paired_by(*groupings)}")
-
-
-def half_samples(
-    *groupings: Names, resamples: int = 200, seed: int = 0
-) -> Bool[np.ndarray, "resample item"]:
-    """Return which items are kept when half of the groups of every grouping is drawn."""
-    rng = np.random.default_rng(seed)
-    kept = np.ones((resamples, len(groupings[0])), dtype=bool)
-    for number, names in enumerate(groupings):
-        codes = group_codes(names, len(groupings[0]))
-        count = int(codes.max()) + 1
-        if count < 6:
-            raise ValueError(f"grouping {number} has {count} groups; half-samples need at least 6")
-        for row in kept:
-            half = np.zeros(count, dtype=bool)
-            half[rng.permutation(count)[: count // 2]] = True
-            row &= half[codes]
-    return kept
 
 
 def noise_ceiling(tables: RDMs, comparison: str = "spearman") -> tuple[float, float]:

@@ -8,7 +8,7 @@ from scipy.stats import norm
 from speech_interp.methods import abx as module
 from speech_interp.methods.abx import abx
 from speech_interp.methods.abx_distances import frame_distances, reference_spans, warp
-from speech_interp.methods.abx_task import abx_task
+from speech_interp.methods.abx_task import NoTripleError, abx_task
 from speech_interp.methods.abx_uncertainty import abx_by_layer
 
 rng = np.random.default_rng(0)
@@ -257,3 +257,17 @@ def test_halves_spread_as_new_speakers_do():
         widths.append(high - low)
     assert 2 * 1.96 * np.std(values) == pytest.approx(np.mean(widths), rel=0.45)
     assert found.minus(found).score()[0] == 0
+
+
+def test_halves_without_a_triple_are_left_out():
+    draw = np.random.default_rng(2)
+    texts = np.tile(np.repeat(np.arange(8), 6), 6)
+    table = {"phone": np.tile(["p", "q", "r"], 96), "side": texts < 4}
+    groups = (np.repeat(np.arange(6), 48), texts)
+    states = draw.normal(size=(1, 288, 3))
+    found = abx_by_layer(states, table, on="phone", across=("side",), groups=groups, resamples=80)
+    assert 60 < len(found.draws) < 80  # one drawing in 35 has all sentences on one side
+    # two labels meet in sentences 0 and 1 only: most halves lack one of them
+    rare = {"phone": texts.astype(str), "meets": np.maximum(texts, 1)}
+    with pytest.raises(NoTripleError, match="of 40 halves"):
+        abx_by_layer(states, rare, on="phone", by=("meets",), groups=groups, resamples=40)

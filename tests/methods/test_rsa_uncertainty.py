@@ -10,11 +10,11 @@ from speech_interp.methods.rsa import COMPARISONS, compare_rdms
 from speech_interp.methods.rsa_distances import condensed, difference_rdm, rdms, square
 from speech_interp.methods.rsa_regression import partial_rsa
 from speech_interp.methods.rsa_uncertainty import (
-    half_samples,
     mantel_test,
     noise_ceiling,
     rsa_by_layer,
 )
+from speech_interp.statistics.resampling import draw_halves
 
 
 def squares(*spaces):
@@ -86,7 +86,7 @@ def test_half_samples_are_similarities_of_half_of_the_groups(comparison):
     xs, y = squares(*spaces[1:]), squares(spaces[0])[0]
     got = rsa_by_layer(xs, y, groups=(speaker, text), comparison=comparison, resamples=5)
     raw = []
-    for kept in half_samples(speaker, text, resamples=5):
+    for kept in draw_halves(speaker, text, resamples=5).astype(bool):
         assert len(set(speaker[kept])) == 3 and len(set(text[kept])) == 4 and kept.sum() == 12
         some = [squares(space[kept])[0] for space in spaces]
         raw.append([compare_rdms(x, some[0], comparison)[0, 0] for x in some[1:]])
