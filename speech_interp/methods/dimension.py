@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from speech_interp.methods.neighbourhoods import nearest
 from speech_interp.statistics.layer_scores import LayerScores
-from speech_interp.statistics.resampling import Names, draw_weights, paired_by
+from speech_interp.statistics.resampling import Names, draw_halves, draw_weights, paired_by
 from speech_interp.statistics.spaces import Space, Spaces, to_arrays
 
 TRIMMED = 0.1  # the largest ratios of two distances: outliers bend the line most
@@ -57,6 +57,27 @@ def dimension_by_layer(
     estimate = _line if count == 2 else _likeliest
     values = np.stack([estimate(x, weights) for x in logs], axis=1)
     return LayerScores(values[0], values[1:], paired_by(*groupings))
+
+
+def participation_by_layer(
+    layers: Spaces, *groupings: Names, resamples: int = 50, seed: int = 0
+) -> LayerScores:
+    """Return the participation ratio of each layer: over how many directions its variance spreads.
+
+    That of `principal_components`, without the components. Draws: halves of the groups, moved so
+    that their mean is the score, because fewer items always fill fewer directions.
+    """
+    halves = draw_halves(*groupings, resamples=resamples, seed=seed) > 0
+    spaces = to_arrays(layers, "layers")
+    values = np.array([_participation(x) for x in spaces])
+    draws = np.array([[_participation(x[half]) for x in spaces] for half in halves])
+    return LayerScores(values, draws - draws.mean(0) + values, f"halves of {paired_by(*groupings)}")
+
+
+def _participation(x: np.ndarray) -> float:
+    x = x - x.mean(0)
+    products = x @ x.T if len(x) < x.shape[1] else x.T @ x
+    return float(np.trace(products) ** 2 / np.square(products).sum())
 
 
 def _line(logs: np.ndarray, weights: np.ndarray) -> Float[np.ndarray, " draw"]:

@@ -15,7 +15,7 @@ from scipy.linalg import eigh
 from speech_interp.statistics.layer_scores import LayerScores
 from speech_interp.statistics.linear import PrincipalComponents, class_means, principal_components
 from speech_interp.statistics.moments import Moments
-from speech_interp.statistics.resampling import Names, group_codes, paired_by
+from speech_interp.statistics.resampling import Names, draw_halves, group_codes, paired_by
 from speech_interp.statistics.spaces import Space, Spaces, check_same_items, to_arrays
 
 
@@ -174,16 +174,8 @@ def shares_by_layer(
     of each grouping without replacement, since a speaker that is drawn twice would look like two
     who agree. Components stay those of all items.
     """
-    rng = np.random.default_rng(seed)
-    weights = np.ones((resamples + 1, len(factor)))  # the first "half" is everything
-    for number, names in enumerate(groups):
-        codes = group_codes(names, len(factor))
-        kinds = int(codes.max()) + 1
-        if kinds < 4:
-            raise ValueError(f"grouping {number} has {kinds} groups; half-samples need at least 4")
-        order = rng.permuted(np.tile(np.arange(kinds), (resamples, 1)), axis=1)
-        weights[1:] *= (order < kinds // 2)[:, codes]
-    weights = weights[weights.sum(1) > 2]
+    halves = draw_halves(*groups, resamples=resamples, seed=seed)
+    weights = np.concatenate([np.ones((1, len(factor))), halves])
     values = []
     for found, states in zip(components, to_arrays(layers, "layers"), strict=True):
         scores = coordinates(found, states, count=count)

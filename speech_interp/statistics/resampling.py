@@ -44,6 +44,26 @@ def draw_weights(
     return weights
 
 
+def draw_halves(
+    *groupings: Names, resamples: int = 200, seed: int = 0
+) -> Float[np.ndarray, "resample item"]:
+    """Return which items are in, 1 or 0, when half of the groups of every grouping are drawn.
+
+    Without replacement: for whatever would take two copies of a speaker for two who agree. Halves
+    spread about the estimate as it spreads about the truth. Draws that leave fewer than 3 items
+    are left out. Raises ValueError for a grouping of fewer than 4 groups.
+    """
+    rng, chosen = np.random.default_rng(seed), np.ones((resamples, len(groupings[0])))
+    for number, names in enumerate(groupings):
+        codes = group_codes(names, chosen.shape[1])
+        count = int(codes.max()) + 1
+        if count < 4:
+            raise ValueError(f"grouping {number} has {count} groups; half-samples need at least 4")
+        order = rng.permuted(np.tile(np.arange(count), (resamples, 1)), axis=1)
+        chosen *= (order < count // 2)[:, codes]
+    return chosen[chosen.sum(1) > 2]
+
+
 def paired_by(*groupings: Names) -> str:
     """Return a name of what `draw_weights(*groupings)` draws; "" for no groupings.
 

@@ -6,8 +6,10 @@ import pytest
 from speech_interp.methods.dimension import (
     dimension_by_layer,
     neighbourhood_dimension,
+    participation_by_layer,
     two_neighbour_dimension,
 )
+from speech_interp.methods.projections import components_by_layer
 
 ESTIMATORS = [two_neighbour_dimension, neighbourhood_dimension]
 
@@ -54,6 +56,24 @@ def test_layers_have_the_value_of_the_plain_call_and_an_interval_around_the_trut
     low, high = scores.interval()
     assert (low < scores.score()).all() and (scores.score() < high).all()
     assert (high[:-1] < low[1:]).all() and (high - low < 0.35 * scores.score()).all()
+
+
+def test_participation_is_that_of_the_components_and_of_a_known_spectrum():
+    rng = np.random.default_rng(4)
+    speakers, texts = np.repeat(np.arange(10), 200), np.tile(np.arange(200), 10)
+    layers = (
+        rng.normal(size=(2, 2000, 6)) * np.array([[[1, 1, 1, 0, 0, 0]], [[3, 1, 1, 1, 1, 1]]]) + 9
+    )
+    scores = participation_by_layer(layers, speakers, texts)
+    found = components_by_layer(layers)
+    np.testing.assert_allclose(scores.score(), [c.participation_ratio for c in found])
+    np.testing.assert_allclose(scores.score(), [3, 14**2 / 86], rtol=0.05)
+    few = participation_by_layer(layers[:, :9, :], speakers[::200][:9], np.arange(9)).score()
+    assert few[0] == pytest.approx(
+        components_by_layer(layers[:1, :9])[0].participation_ratio
+    )  # through products of items where they are fewer
+    low, high = scores.interval()
+    assert (low < scores.score()).all() and (scores.score() < high).all()
 
 
 def test_errors_name_what_came():

@@ -5,6 +5,7 @@ import pytest
 
 from speech_interp.statistics.resampling import (
     cells,
+    draw_halves,
     draw_weights,
     limits,
     paired_by,
@@ -68,6 +69,24 @@ def test_names_tell_other_groups_apart():
     assert paired_by() == ""
 
 
+def test_halves_hold_half_of_the_groups_and_each_group_whole():
+    speakers, sentences = np.repeat(np.arange(6), 8), np.tile(np.arange(8), 6)
+    halves = draw_halves(speakers, sentences, resamples=60)
+    assert set(np.unique(halves)) == {0, 1}
+    for half in halves:
+        inside = half.astype(bool)
+        assert len(set(speakers[inside])) == 3 and len(set(sentences[inside])) == 4
+        assert inside.sum() == 3 * 4  # every chosen speaker with every chosen sentence
+    assert halves.mean(0) == pytest.approx(0.25, abs=0.2) and len(np.unique(halves, axis=0)) > 40
+
+
+def test_halves_of_what_shares_nothing_spread_as_the_mean_does():
+    x = np.random.default_rng(3).normal(size=400)
+    halves = draw_halves(np.arange(400), resamples=2000)
+    means = halves @ x / halves.sum(1)
+    assert means.std() == pytest.approx(x.std() / 400**0.5, rel=0.1)
+
+
 def test_errors_name_what_came():
     with pytest.raises(ValueError, match="grouping 1 has one group only"):
         draw_weights([0, 1], ["a", "a"])
@@ -77,3 +96,5 @@ def test_errors_name_what_came():
         draw_weights([0, 1], ["a", "b", "c"])
     with pytest.raises(ValueError, match="level is 95"):
         limits(np.zeros((3, 2)), 95)
+    with pytest.raises(ValueError, match="grouping 1 has 3 groups; half-samples need at least 4"):
+        draw_halves(range(6), [0, 1, 2, 0, 1, 2])
