@@ -297,6 +297,16 @@ def probing():
     )
 
 
+def articulation():
+    path = "M162 40 C176 8 190 12 204 34 S236 66 252 30"
+    return emblem(
+        "Articulation",
+        [states(10, 8, 10)],
+        [f'<path d="{path}" fill="none" stroke="{ORANGE}" stroke-width="3"/>'],
+        ("states", "path of the tongue"),
+    )
+
+
 def dimensionality_reduction():
     groups = [(BLUE, 176, 20), (ORANGE, 212, 28), (GREEN, 188, 54)]
     points = [
@@ -492,7 +502,7 @@ def favicon():
 
 DRAWINGS = [
     anatomy, overview, overview_tall, logo, favicon,
-    hidden_states, probing, dimensionality_reduction, cka, cca, rsa, lenses, abx,
+    hidden_states, probing, articulation, dimensionality_reduction, cka, cca, rsa, lenses, abx,
     attention, rollout, attention_norm, context_mixing,
     gradient_attribution, perturbation_attribution,
 ]  # fmt: skip

@@ -13,7 +13,7 @@ SPECIAL = [
     "<|endoftext|>",
     "<|startoftranscript|>",
     "<|en|>",
-    "<|nl|>",
+    "<|zh|>",
     "<|translate|>",
     "<|transcribe|>",
     "<|startoflm|>",
@@ -21,6 +21,11 @@ SPECIAL = [
     "<|nocaptions|>",
     "<|notimestamps|>",
 ]
+MULTILINGUAL = {
+    "lang_to_id": {"<|en|>": 258, "<|zh|>": 259},
+    "task_to_id": {"translate": 260, "transcribe": 261},
+    "task": "transcribe",
+}
 SIZES = {
     "hidden_size": 12,
     "num_hidden_layers": 2,
@@ -32,12 +37,14 @@ SIZES = {
 }
 
 
-def save_checkpoint(folder: Path, family: str, *, ctc: bool = False, seed: int = 7):
+def save_checkpoint(
+    folder: Path, family: str, *, ctc: bool = False, multilingual: bool = False, seed: int = 7
+):
     """Writes a checkpoint of `family` into `folder` and returns the module that it holds."""
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     if family == "whisper":
-        module = save_whisper(folder)
+        module = save_whisper(folder, multilingual=multilingual)
     else:
         config_class, base, with_ctc = {
             "wav2vec2": (hf.Wav2Vec2Config, hf.Wav2Vec2Model, hf.Wav2Vec2ForCTC),
@@ -57,8 +64,30 @@ def save_checkpoint(folder: Path, family: str, *, ctc: bool = False, seed: int =
     return module.eval()
 
 
-def save_whisper(folder: Path):
-    """A Whisper with a vocabulary of bytes, special tokens and timestamps to 30 s."""
+def save_classifier(folder: Path, family: str, labels: list[str], *, seed: int = 7, **options):
+    """Writes a classifier of whole sounds into `folder`, without tokenizer; returns its module."""
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    numbered = dict(enumerate(labels))
+    if family == "whisper":
+        sizes = {"d_model": 12, "encoder_attention_heads": 3, "encoder_ffn_dim": 20}
+        sizes |= {"encoder_layers": 2, "decoder_layers": 1}
+        extractor = hf.WhisperFeatureExtractor()
+    else:
+        sizes = SIZES | {"classifier_proj_size": 8}
+        extractor = hf.Wav2Vec2FeatureExtractor(do_normalize=True)
+    config = hf.AutoConfig.for_model(family, **(sizes | options), id2label=numbered)
+    module = hf.AutoModelForAudioClassification.from_config(config)
+    module.save_pretrained(folder)
+    extractor.save_pretrained(folder)
+    return module.eval()
+
+
+def save_whisper(folder: Path, *, multilingual: bool = False):
+    """A Whisper with a vocabulary of bytes, special tokens and timestamps to 30 s.
+
+    `multilingual` ones know English and Chinese, and are told to transcribe: as the originals.
+    """
     tokenizer = byte_tokenizer()
     tokenizer.save(str(folder / "tokenizer.json"))
     (folder / "tokenizer_config.json").write_text(
@@ -88,9 +117,10 @@ def save_whisper(folder: Path):
         pad_token_id=end,
         decoder_start_token_id=start,
         no_timestamps_token_id=256 + len(SPECIAL) - 1,
-        is_multilingual=False,
+        is_multilingual=multilingual,
         alignment_heads=[[1, 0]],
         max_length=24,
+        **(MULTILINGUAL if multilingual else {}),
     )
     module.save_pretrained(folder)
     hf.WhisperFeatureExtractor().save_pretrained(folder)

@@ -18,6 +18,7 @@ def tiny_whisper():
         pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1,
     )  # fmt: skip
     module = transformers.WhisperForConditionalGeneration(config).eval()
+    module.generation_config.no_timestamps_token_id = 2  # its prompt is 1, 2
     extractor = SimpleNamespace(hop_length=160, n_fft=400)
     processor = SimpleNamespace(feature_extractor=extractor, tokenizer=Letters())
     return SimpleNamespace(module=module, family="whisper", processor=processor)
@@ -26,7 +27,7 @@ def tiny_whisper():
 class Letters:
     """A tokenizer: one token a letter, those of a word after a space."""
 
-    prefix_tokens, unk_token_id = (1, 2), 3
+    unk_token_id = 3
 
     def __call__(self, text, add_special_tokens):
         assert text.startswith(" ") and not add_special_tokens

@@ -6,6 +6,8 @@ import torch
 import transformers as hf
 
 FAMILIES = ["wav2vec2", "wav2vec2-stable", "hubert", "wavlm", "whisper"]
+FAMILIES += ["data2vec-audio", "unispeech-sat", "wav2vec2-conformer", "sew", "wav2vec2-bert"]
+FAMILIES += ["whisper-128-bins"]  # as large-v3
 CONVOLUTIONS = {
     "conv_dim": [8] * 7,
     "num_conv_pos_embeddings": 16,
@@ -22,16 +24,23 @@ TRANSFORMER = {
 def tiny_model(name: str, *, attention: str = "sdpa", seed: int = 0):
     """A model as load_model gives it: module in eval mode, processor, family."""
     torch.manual_seed(seed)
-    if name == "whisper":
+    if name.startswith("whisper"):
+        bins = 128 if name == "whisper-128-bins" else 80
         config = hf.WhisperConfig(
             vocab_size=60, d_model=16, encoder_layers=3, decoder_layers=3,
             encoder_attention_heads=2, decoder_attention_heads=2,
-            encoder_ffn_dim=24, decoder_ffn_dim=24, num_mel_bins=80,
+            encoder_ffn_dim=24, decoder_ffn_dim=24, num_mel_bins=bins,
             pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=3,
             suppress_tokens=None, begin_suppress_tokens=None, attn_implementation=attention,
         )  # fmt: skip
-        module, extractor = hf.WhisperForConditionalGeneration(config), hf.WhisperFeatureExtractor()
+        module, extractor = (
+            hf.WhisperForConditionalGeneration(config),
+            hf.WhisperFeatureExtractor(bins),
+        )
         processor = _WhisperProcessor(extractor)
+    elif name == "wav2vec2-bert":
+        config = hf.Wav2Vec2BertConfig(**TRANSFORMER, conv_depthwise_kernel_size=3)
+        module, processor = hf.Wav2Vec2BertModel(config), hf.SeamlessM4TFeatureExtractor()
     else:
         stable = name == "wav2vec2-stable"
         config_class, module_class = {
@@ -39,10 +48,14 @@ def tiny_model(name: str, *, attention: str = "sdpa", seed: int = 0):
             "wav2vec2-stable": (hf.Wav2Vec2Config, hf.Wav2Vec2ForCTC),
             "hubert": (hf.HubertConfig, hf.HubertModel),
             "wavlm": (hf.WavLMConfig, hf.WavLMModel),
+            "data2vec-audio": (hf.Data2VecAudioConfig, hf.Data2VecAudioModel),
+            "unispeech-sat": (hf.UniSpeechSatConfig, hf.UniSpeechSatModel),
+            "wav2vec2-conformer": (hf.Wav2Vec2ConformerConfig, hf.Wav2Vec2ConformerModel),
+            "sew": (hf.SEWConfig, hf.SEWModel),
         }[name]
         module = module_class(
             config_class(
-                **CONVOLUTIONS,
+                **CONVOLUTIONS | ({"conv_dim": [8] * 13} if name == "sew" else {}),
                 **TRANSFORMER,
                 do_stable_layer_norm=stable,
                 feat_extract_norm="layer" if stable else "group",
@@ -50,9 +63,8 @@ def tiny_model(name: str, *, attention: str = "sdpa", seed: int = 0):
             )
         )
         processor = hf.Wav2Vec2FeatureExtractor(do_normalize=True)
-    return SimpleNamespace(
-        module=module.eval(), processor=processor, family=name.removesuffix("-stable")
-    )
+    family = name.removesuffix("-stable").removesuffix("-128-bins")
+    return SimpleNamespace(module=module.eval(), processor=processor, family=family)
 
 
 class _WhisperProcessor:

@@ -1,6 +1,6 @@
 """ABX: is a third item X nearer to A, which shares its label, than to B, which does not?
 
-Nothing is trained: the score is a share of triples, after [schatz2016abx] and [poli2025fastabx].
+Nothing is trained: the score is a share of triples, after [schatz2016] and [poli2025fastabx].
 A task is data (`methods.abx_task`): labels of the items, and which of them must differ (ON), be the
 same (BY) or change between X and the other two (ACROSS). `abx` scores all layers over one plan.
 """

@@ -14,7 +14,7 @@ from speech_interp.methods.cka import (
     hsic,
 )
 from speech_interp.statistics.layer_scores import LayerScores
-from speech_interp.statistics.resampling import cells, group_codes, paired_by
+from speech_interp.statistics.resampling import cells, draw_halves, paired_by
 from speech_interp.statistics.spaces import Space, Spaces, check_same_items
 
 MOVING = 200  # to move one entry of a Gram matrix takes about as long as so many multiplications
@@ -122,17 +122,8 @@ def cka_by_layer(
     """
     groupings = groups if isinstance(groups, tuple) else (groups,)
     cell, names = cells(*groupings)
-    rng = np.random.default_rng(seed)
-    kept = np.ones((resamples + 1, len(names[0])))  # the first "half" is everything
-    for number, of_cell in enumerate(names):
-        codes = group_codes(of_cell)
-        count = int(codes.max()) + 1
-        if count < 6:
-            raise ValueError(f"grouping {number} has {count} groups; half-samples need at least 6")
-        for row in kept[1:]:
-            half = np.zeros(count)
-            half[rng.permutation(count)[: count // 2]] = 1
-            row *= half[codes]
+    halves = draw_halves(*names, resamples=resamples, seed=seed)
+    kept = np.concatenate([np.ones((1, len(names[0]))), halves])  # the first is everything
     rows = centred(xs, "xs")
     if getattr(y, "ndim", None) == 2:
         pairs = [(rows, centred([y], "y")[0])]

@@ -3,7 +3,7 @@
 A *map* is `(row, group)`: one row for each query that receives, one column for each group of keys
 that gives (a frame, a word, the padding). Every measure has the same arguments: the recorded
 attention step, the `rows` wanted, and the `groups` of keys; `word_map` turns any of them into a
-map between words.
+map between words. Measures work where the model is and give their results on the CPU.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from speech_interp.states.attention import AttentionStep, record_attention
+from speech_interp.states.attention import (
+    AttentionStep,
+    record_attention,
+    transformed_values_of,
+    weights_of,
+)
 
 __all__ = [
     "AttentionStep",
@@ -41,7 +46,7 @@ def raw_attention(
     step: AttentionStep, *, rows: Indices | None = None, groups: Sequence[Indices] | None = None
 ) -> Float[Tensor, "row group"]:
     """Return the attention weights, mean over heads, summed over the keys of each group."""
-    return _sum_groups(step.weights(rows).mean(0), groups)
+    return _sum_groups(weights_of(step, rows).mean(0), groups)
 
 
 @torch.no_grad()
@@ -52,7 +57,7 @@ def attention_norm(
 
     Source: [kobayashiAttentionNotOnly2020a]. The bias of the output projection has no key.
     """
-    return _sum_groups(_lengths(step.weights(rows), step.transformed_values()), groups)
+    return _sum_groups(_lengths(weights_of(step, rows), transformed_values_of(step)), groups)
 
 
 @torch.no_grad()
@@ -65,24 +70,25 @@ def attention_norm_with_residual(
     [kobayashi2021incorporating]. Pre-LN layers do not. In a cross-attention the residual belongs to
     the decoder, to no key: it is left out.
     """
-    rows = torch.arange(step.query_count) if rows is None else rows
-    weights, values, residual = step.weights(rows), step.transformed_values(), step.residual[rows]
-    scale = torch.ones(len(rows), 1)
+    rows = _rows_there(step, rows)
+    weights, values = weights_of(step, rows), transformed_values_of(step)
+    residual, scale = step.residual[rows], 1.0
     if step.norm_of_sum is not None:
         total = step.residual[rows] + step.output[rows]
         scale = (total.var(-1, unbiased=False, keepdim=True) + step.norm_of_sum.eps).rsqrt()
         values, residual = (_centred_and_scaled(v, step.norm_of_sum) for v in (values, residual))
     lengths = _lengths(weights, values)
     if step.stack != "cross":
-        own = torch.einsum("hr,hru->ru", weights[:, torch.arange(len(rows)), rows], values[:, rows])
-        lengths[torch.arange(len(rows)), rows] = (own + residual).norm(dim=-1)
+        number = torch.arange(len(rows), device=rows.device)
+        own = torch.einsum("hr,hru->ru", weights[:, number, rows], values[:, rows])
+        lengths[number, rows] = (own + residual).norm(dim=-1)
     return _sum_groups(lengths * scale, groups)
 
 
 @torch.no_grad()
 def value_norms(step: AttentionStep) -> Float[Tensor, "head key"]:
     """Return the length of each transformed value vector, || f^h(x_j) ||."""
-    return step.transformed_values().norm(dim=-1)
+    return transformed_values_of(step).norm(dim=-1).cpu()
 
 
 @torch.no_grad()
@@ -95,9 +101,9 @@ def value_zeroing(
     weights stay as they are, so the attention is not run again: its output without the group is its
     output minus what the group gave. Only the rest of the layer runs, for many groups at once.
     """
-    rows = torch.arange(step.query_count) if rows is None else rows
+    rows = _rows_there(step, rows)
     groups = _each_key(step) if groups is None else groups
-    weights = step.weights(rows)
+    weights = weights_of(step, rows)
     total = step.residual[rows] + step.output[rows]
     output = _unit_length(step.rest(total))
     scores = torch.zeros(len(rows), len(groups))
@@ -106,7 +112,7 @@ def value_zeroing(
         given = _given_by(step, weights, groups[first : first + at_once])
         changed = _unit_length(step.rest(total - given))
         # Half the squared distance of unit vectors is 1 - cosine, without its loss of digits.
-        scores[:, first : first + at_once] = (changed - output).square().sum(-1).T / 2
+        scores[:, first : first + at_once] = (changed - output).square().sum(-1).T.cpu() / 2
     return scores
 
 
@@ -199,6 +205,11 @@ def cue_contribution(
     return float(scores[list(targets)][:, list(cues)].sum(1).mean())
 
 
+def _rows_there(step: AttentionStep, rows: Indices | None) -> Indices:
+    rows = torch.arange(step.query_count) if rows is None else rows
+    return rows.to(step.queries.device)
+
+
 def _each_key(step: AttentionStep) -> list[Indices]:
     return list(torch.arange(step.key_count)[:, None])
 
@@ -206,9 +217,10 @@ def _each_key(step: AttentionStep) -> list[Indices]:
 def _sum_groups(
     scores: Float[Tensor, "row key"], groups: Sequence[Indices] | None
 ) -> Float[Tensor, "row group"]:
+    """Sum the keys of each group, and bring the result to the CPU."""
     if groups is None:
-        return scores
-    return torch.stack([scores[:, keys].sum(-1) for keys in groups], dim=1)
+        return scores.cpu()
+    return torch.stack([scores[:, keys.to(scores.device)].sum(-1) for keys in groups], dim=1).cpu()
 
 
 def _lengths(
@@ -228,7 +240,8 @@ def _given_by(
     step: AttentionStep, weights: Float[Tensor, "head row key"], groups: Sequence[Indices]
 ) -> Float[Tensor, "group row unit"]:
     """Return what each group of keys adds to the output of the attention."""
-    context = torch.stack([weights[:, :, keys] @ step.values[:, keys] for keys in groups])
+    there = [keys.to(weights.device) for keys in groups]
+    context = torch.stack([weights[:, :, keys] @ step.values[:, keys] for keys in there])
     return context.transpose(1, 2).flatten(2) @ step.out_proj.weight.T
 
 

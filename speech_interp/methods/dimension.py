@@ -68,6 +68,7 @@ def participation_by_layer(
     that their mean is the score, because fewer items always fill fewer directions.
     """
     halves = draw_halves(*groupings, resamples=resamples, seed=seed) > 0
+    halves = halves[halves.sum(1) > 2]  # two small groupings can miss each other
     spaces = to_arrays(layers, "layers")
     values = np.array([_participation(x) for x in spaces])
     draws = np.array([[_participation(x[half]) for x in spaces] for half in halves])

@@ -55,7 +55,7 @@ def planted_rank(attribution: Float[Tensor, " segment"], segments: Sequence, tru
     inside = torch.tensor([truth.start_s <= t < truth.end_s for t in middle])
     if inside.all() or not inside.any():
         raise ValueError(f"truth holds {int(inside.sum())} of {len(segments)} segments")
-    values = torch.as_tensor(attribution, dtype=torch.float64)
+    values = torch.as_tensor(attribution).cpu().double()
     above = values[inside][:, None] - values[~inside]
     return float(((above > 0).double() + 0.5 * (above == 0).double()).mean())
 

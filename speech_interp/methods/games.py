@@ -40,12 +40,13 @@ class Game:
 
     @torch.no_grad()
     def __call__(self, presence: Float[Tensor, "coalition segment"]) -> Float[Tensor, " coalition"]:
+        presence = presence.cpu()
         rows = {row.numpy().tobytes(): row for row in presence > 0.5}
         new = [key for key in rows if key not in self.known]
         for start in range(0, len(new), self.at_once):
             keys = new[start : start + self.at_once]
             scores = self.score(self.sound(torch.stack([rows[key] for key in keys]).float()))
-            self.known.update(zip(keys, scores.float(), strict=True))
+            self.known.update(zip(keys, scores.float().cpu(), strict=True))
         scores = torch.stack([self.known[row.numpy().tobytes()] for row in presence > 0.5])
         return scores if self.column is None else scores[:, self.column]
 
@@ -120,7 +121,7 @@ def replace(
 
 def noise_like(inputs: Float[Tensor, "1 sample"], *, seed: int = 0) -> Float[Tensor, "1 sample"]:
     """Return noise of the same spectrum: a baseline for models that normalise loudness."""
-    return torch.tensor(replace(inputs[0].detach().numpy(), "shaped noise", seed=seed))[None]
+    return torch.tensor(replace(inputs[0].detach().cpu().numpy(), "shaped noise", seed=seed))[None]
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from speech_interp.statistics.missing import Labels, check_labels, folds_without, missing_labels
 from speech_interp.statistics.predictions import ProbeResult, class_counts, moments
 from speech_interp.statistics.resampling import cells
+from speech_interp.statistics.spaces import as_numpy
 
 States = Float[ndarray, "layer item unit"] | Float[torch.Tensor, "layer item unit"]
-Labels = Sequence | Shaped[ndarray, " _item"]
 Clusters = Labels | tuple[Labels, ...]  # what is drawn anew: speakers, or (speakers, sentences)
 Fold = tuple[Int[ndarray, " _train"], Int[ndarray, " _test"]]
 
@@ -56,11 +57,15 @@ def never_trained(labels: Labels, folds: Sequence[Fold]) -> dict[str, int]:
 
     No probe can name them there: they put a cap on the score and fill tables of confusions.
     """
-    labels, lost = np.asarray(labels), {}
+    check_labels(labels, "labels")
+    return _never_trained(*np.unique(np.asarray(labels), return_inverse=True), folds)
+
+
+def _never_trained(classes: ndarray, codes: ndarray, folds: Sequence[Fold]) -> dict[str, int]:
+    lost: dict[str, int] = {}
     for train, test in folds:
-        unknown = ~np.isin(labels[test], labels[train])
-        for name in labels[test][unknown]:
-            lost[str(name)] = lost.get(str(name), 0) + 1
+        for code in codes[test][~np.isin(codes[test], codes[train])]:
+            lost[str(classes[code])] = lost.get(str(classes[code]), 0) + 1
     return lost
 
 
@@ -72,16 +77,20 @@ def classify(
     clusters: Clusters | None = None,
     penalty: float = PENALTY,
     allow_unseen: bool = False,
+    leave_out_missing: bool = False,
 ) -> ProbeResult:
     """Return what logistic regression on each layer predicts for the test items of each fold.
 
     `penalty`: weight of half the squared coefficients beside the mean loss per item. `clusters`:
     items resampled together for intervals; by default every item on its own. A tuple of groupings,
     (speakers, sentences), draws both anew at the same time. Raises ValueError for classes that a
-    fold tests and never trains on, unless `allow_unseen`.
+    fold tests and never trains on, unless `allow_unseen`, and for labels that are NaN or None,
+    unless `leave_out_missing`: then no fold trains on these items or tests them.
     """
-    layers, classes, codes = _checked(states, labels, folds)
-    if not allow_unseen and (lost := never_trained(labels, folds)):
+    missing = missing_labels(labels)
+    folds = folds_without(missing, folds, "labels", leave_out_missing)
+    layers, classes, codes = _checked(states, labels, folds, missing)
+    if not allow_unseen and (lost := _never_trained(classes, codes, folds)):
         raise ValueError(
             f"{sum(lost.values())} of {len(codes)} items are of classes that their fold never "
             f"trains on: {lost}; take more items, leave these out, or allow_unseen=True"
@@ -98,18 +107,23 @@ def classify(
 
 def regress(
     states: States,
-    targets: Float[ndarray, "item target"],
+    targets: Float[ndarray, "item target"] | Float[torch.Tensor, "item target"],
     folds: Sequence[Fold],
     *,
     clusters: Clusters | None = None,
     penalty: float = PENALTY,
+    leave_out_missing: bool = False,
 ) -> ProbeResult:
     """Return what ridge regression on each layer predicts for the test items of each fold.
 
     `penalty`: weight of the squared coefficients beside the mean squared error. Many targets cost
-    little more than one: to sweep lags, put shifted copies side by side.
+    little more than one: to sweep lags, put shifted copies side by side. Raises ValueError for
+    targets that are not finite (frames without a track), unless `leave_out_missing`: then no fold
+    trains on items that lack a target or tests them.
     """
-    targets = np.asarray(targets, dtype=np.float32)
+    targets = as_numpy(targets).astype(np.float32)
+    missing = ~np.isfinite(targets).all(axis=1)
+    folds = folds_without(missing, folds, "targets", leave_out_missing)
     layers, _, _ = _checked(states, np.arange(len(targets)), folds)
 
     def fit(layer: int) -> ndarray:
@@ -122,11 +136,16 @@ def regress(
 
 
 def chance_level(
-    labels: Labels, folds: Sequence[Fold], *, clusters: Clusters | None = None
+    labels: Labels,
+    folds: Sequence[Fold],
+    *,
+    clusters: Clusters | None = None,
+    leave_out_missing: bool = False,
 ) -> ProbeResult:
     """Return what a probe predicts that sees nothing: the commonest label of its training items."""
     nothing = np.zeros((1, len(labels), 1), dtype=np.float32)
-    return classify(nothing, labels, folds, clusters=clusters, allow_unseen=True)
+    options = {"clusters": clusters, "leave_out_missing": leave_out_missing}
+    return classify(nothing, labels, folds, **options, allow_unseen=True)
 
 
 def control_labels(types: Labels, labels: Labels, *, seed: int = 0) -> Shaped[ndarray, " item"]:
@@ -134,6 +153,8 @@ def control_labels(types: Labels, labels: Labels, *, seed: int = 0) -> Shaped[nd
 
     A probe can only learn this control task by heart [hewitt2019control].
     """
+    check_labels(types, "types")
+    check_labels(labels, "labels")
     labels = np.asarray(labels)
     kinds, kind_of_item = np.unique(np.asarray(types), return_inverse=True)
     if len(kind_of_item) != len(labels):
@@ -167,6 +188,7 @@ def online_code(
     Each stretch of items is sent with the probe fitted on all stretches before. The order is
     random; `groups` (sentences) stay together in it: neighbours would give each other away.
     """
+    check_labels(labels, "labels")
     layers, classes, codes = _checked(states, labels, [])
     kinds = _codes(groups, len(codes))
     rng = np.random.default_rng(seed)
@@ -219,6 +241,7 @@ def _for_all_layers(work: Callable[[int], object], layer_count: int) -> list:
 
 
 def _parts(group: Labels, folds: int, seed: int) -> ndarray:
+    check_labels(group, "a group")
     kinds, index = np.unique(np.asarray(group), return_inverse=True)
     if len(kinds) < folds:
         raise ValueError(f"{folds} folds need as many groups; got {len(kinds)}: {kinds[:5]}")
@@ -242,6 +265,7 @@ def _clusters(clusters: Clusters | None, n: int) -> tuple[ndarray, tuple[ndarray
 def _codes(labels: Labels | None, n: int) -> Int[ndarray, " item"]:
     if labels is None:
         return np.arange(n)
+    check_labels(labels, "clusters or groups")
     codes = np.unique(np.asarray(labels), return_inverse=True)[1]
     if len(codes) != n:
         raise ValueError(f"clusters or groups name {len(codes)} items, expected {n}")
@@ -249,11 +273,17 @@ def _codes(labels: Labels | None, n: int) -> Int[ndarray, " item"]:
 
 
 def _checked(
-    states: States, labels: Labels, folds: Sequence[Fold]
+    states: States, labels: Labels, folds: Sequence[Fold], missing: ndarray | None = None
 ) -> tuple[ndarray, ndarray, ndarray]:
-    """Return float32 states, the classes and the class of each item, or say what is wrong."""
-    layers = np.asarray(states, dtype=np.float32)
-    classes, codes = np.unique(np.asarray(labels), return_inverse=True)
+    """Return float32 states, the classes and the class of each item, or say what is wrong.
+
+    The class of an item that is `missing` is -1.
+    """
+    layers = as_numpy(states).astype(np.float32, copy=False)
+    missing = np.zeros(len(labels), dtype=bool) if missing is None else missing
+    named = [label for label, gone in zip(labels, missing, strict=True) if not gone]
+    codes = np.full(len(labels), -1)
+    classes, codes[~missing] = np.unique(np.asarray(named), return_inverse=True)
     if layers.ndim != 3 or layers.shape[1] != len(codes):
         raise ValueError(
             f"states has shape {layers.shape}, expected (layer, {len(codes)} items, unit)"

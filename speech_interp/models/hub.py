@@ -75,12 +75,18 @@ def hub_checkpoint(name: str, *, weights: bool = True) -> Checkpoint:
         raise Unavailable("HF_HUB_OFFLINE is set")
     reference, info = "main", _model_info(name)
     if weights and not _weight_names(info):
-        reference = _conversion(name)
-        info = _model_info(name, reference)
+        pickles = _weight_names(info, "pytorch_model", "bin")
+        try:
+            reference = _conversion(name)
+            info = _model_info(name, reference)
+        except Unavailable:
+            if not pickles or not checkpoint_files.pickles_are_safe():
+                raise
     cache = checkpoint_files.writable_folder(hub_cache())
     announced = {file.rfilename: file for file in info.siblings}
     wanted = [file for file in SMALL_FILES if file in announced]
-    wanted += _weight_names(info) if weights else []
+    if weights:
+        wanted += _weight_names(info) or pickles
     if "config.json" not in wanted:
         raise Unavailable(f"the repository at {hub_endpoint()} has no config.json")
     for file in wanted:
@@ -90,17 +96,18 @@ def hub_checkpoint(name: str, *, weights: bool = True) -> Checkpoint:
             path.resolve().unlink()
             path.unlink(missing_ok=True)
             raise Unavailable(f"{file} came with another sha256 than announced; removed")
-    if lacking := checkpoint_files.missing_files(path.parent, weights=weights):
+    # Files that the repository does not hold are not missing from the download.
+    if lacking := checkpoint_files.missing_files(path.parent, weights=weights, processor=False):
         raise Unavailable(f"the repository's {', '.join(lacking)} missing or broken")
     return _described(name, path.parent, "hub", reference)
 
 
-def _weight_names(info: Any) -> list[str]:
+def _weight_names(info: Any, stem: str = "model", suffix: str = "safetensors") -> list[str]:
     names = {file.rfilename for file in info.siblings}
-    if "model.safetensors" in names:
-        return ["model.safetensors"]
-    shards = sorted(n for n in names if n.startswith("model-") and n.endswith(".safetensors"))
-    return [*shards, "model.safetensors.index.json"] if shards else []
+    if f"{stem}.{suffix}" in names:
+        return [f"{stem}.{suffix}"]
+    shards = sorted(n for n in names if n.startswith(f"{stem}-") and n.endswith(f".{suffix}"))
+    return [*shards, f"{stem}.{suffix}.index.json"] if shards else []
 
 
 def _conversion(name: str) -> str:
@@ -118,8 +125,8 @@ def _conversion(name: str) -> str:
         if (proposal.author, proposal.title) == (CONVERTER, CONVERSION):
             return proposal.git_reference
     raise Unavailable(
-        "the repository has its weights as pickle only, which can run code and is not opened, "
-        "and no conversion to safetensors"
+        "the repository has no safetensors, and no conversion to them; "
+        f"{checkpoint_files.unsafe_words()}"
     )
 
 

@@ -23,6 +23,7 @@ from speech_interp.show.player_parts import (
     wave_row,
 )
 from speech_interp.show.plotting import colour_scale
+from speech_interp.speech.audio import check_scale
 from speech_interp.speech.corpus import phone_symbol
 
 
@@ -95,6 +96,7 @@ def _samples(sound, wave, rate_hz):
         )
     if not np.isfinite(samples).all():
         raise ValueError("the wave must be finite; got NaN or infinity")
+    check_scale(samples)
     if samples.size > LONGEST_S * rate:
         raise ValueError(f"a player holds at most {LONGEST_S} s; got {samples.size / rate:.0f} s")
     return samples.astype(np.float32), rate, utterance

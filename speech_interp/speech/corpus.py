@@ -19,7 +19,7 @@ import soundfile as sf
 from jaxtyping import Float
 from numpy import ndarray
 
-from speech_interp.speech.audio import RATE_HZ
+from speech_interp.speech.audio import RATE_HZ, check_scale
 
 SUBSETS = (
     "sentences",
@@ -91,6 +91,10 @@ class Utterance:
     audio: bytes | ndarray = field(default=b"", repr=False)
 
     rate_hz = RATE_HZ
+
+    def __post_init__(self):
+        if isinstance(self.audio, np.ndarray) and self.audio.size:
+            check_scale(self.audio, name=self.id)
 
     @property
     def wave(self) -> Float[ndarray, " sample"]:

@@ -1,17 +1,24 @@
-"""Speech that is not ours as `Utterance` objects: own recordings, Hub datasets, TIMIT.
+"""Speech that is not ours as `Utterance` objects: own recordings, folders, Hub datasets, TIMIT.
 
 `alignment.align` then finds words, `phone_alignment.align_phones` words and phones, where the data
 set has no times.
 """
 
 import contextlib
+import functools
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from speech_interp.speech.audio import RATE_HZ, load_audio
+from numpy import ndarray
+from tqdm.auto import tqdm
+
+from speech_interp.speech.annotations import with_tiers
+from speech_interp.speech.audio import RATE_HZ, check_wave, load_audio
 from speech_interp.speech.corpus import SILENCE, CorpusError, Interval, Utterance
+from speech_interp.speech.folder_layouts import SOUNDS, Recording, recordings_in
 from speech_interp.speech.hub_access import find_dataset, in_time
+from speech_interp.speech.textgrid import AnnotationError, Tiers
 
 #: TIMIT's labels that are not simply ours in lower case.
 _TIMIT = {
@@ -21,18 +28,126 @@ _TIMIT = {
 }  # fmt: skip
 
 
-def from_file(path: str | Path, *, text: str = "", speaker: str = "") -> Utterance:
-    """Your own recording as an utterance; `alignment.align` finds its words from the text."""
+def from_file(
+    path: str | Path, *, text: str = "", speaker: str = "", channel: int | None = None
+) -> Utterance:
+    """Your own recording as an utterance; `alignment.align` finds its words from the text.
+
+    `channel`: the one that is taken of a stereo recording, from 0; otherwise their average.
+    """
     path = Path(path)
-    return Utterance(id=path.stem, text=text, speaker=speaker, audio=load_audio(path))
+    wave = load_audio(path, channel=channel)
+    return Utterance(id=path.stem, text=text, speaker=speaker, audio=wave)
+
+
+class Recordings(list):
+    """A list of utterances; `skipped` says which files are not in it, and why."""
+
+    def __init__(self, utterances: Iterable[Utterance], skipped: Mapping[str, str]):
+        super().__init__(utterances)
+        self.skipped = dict(skipped)
+
+    @property
+    def table(self) -> str:
+        """What was read and what was skipped, one row a file, for printing."""
+        width = max(map(len, self.skipped), default=0)
+        rows = [f"  {name:{width}}  {reason}" for name, reason in self.skipped.items()]
+        return "\n".join([f"{len(self)} utterances read, {len(rows)} skipped", *rows])
+
+
+def from_folder(
+    folder: str | Path,
+    *,
+    tiers: Mapping[str, str] | None = None,
+    speaker: str | Callable[[Path], str] = "",
+    annotations: str | Path | Mapping[str, Tiers] | None = None,
+    encoding: str | None = None,
+    channel: int | None = None,
+    strict: bool = False,
+    progress: bool = True,
+) -> Recordings:
+    """The recordings of a folder and of those in it as utterances, in the order of their names.
+
+    Beside `a.wav` stand `a.TextGrid`, `a.eaf` or Audacity's labels `a.txt`, or its text in `a.txt`
+    or `a.lab`. `annotations`: another folder, or what `annotation_files.read_ctm` or `read_table`
+    gives. Where there is LibriSpeech's `*.trans.txt` or Kaldi's `wav.scp`, these say what to read.
+    `tiers`: {"words": "Wörter", "phones": "Laute"}, as in `annotations.with_tiers`. `speaker`: a
+    name, or what gives one for a path, such as `lambda path: path.parent.name`. `channel`: of
+    stereo recordings, from 0; otherwise their average. `encoding`: of labels older than Unicode.
+
+    What cannot be read is left out, named in a table that is printed and in `.skipped`; `strict`
+    raises at the first. Raises `CorpusError` where nothing could be read.
+    """
+    folder = Path(folder)
+    found = list(recordings_in(folder, annotations, encoding=encoding, labelled=bool(tiers)))
+    if not found:
+        raise CorpusError(f"{folder}: no sound files, expected some that end in one of {SOUNDS}")
+    # Kaldi cuts many utterances from one file.
+    load = functools.lru_cache(maxsize=1)(functools.partial(load_audio, channel=channel))
+    utterances, skipped = [], {}
+    for recording in tqdm(found, desc="recordings", disable=not progress):
+        try:
+            wave = _sound_of(recording, load)
+            named = speaker(recording.sound) if callable(speaker) else speaker
+            utterance = Utterance(
+                id=recording.id, text=recording.text, speaker=named or recording.speaker, audio=wave
+            )
+            if recording.labels:
+                utterance = _labelled(utterance, recording, tiers)
+            utterances.append(utterance)
+        except (ValueError, OSError) as error:
+            if strict:
+                raise
+            # The table names each file once, without the folder that all are in.
+            reason = str(error).replace(f"{folder / 'x'}"[:-1], "")
+            skipped[recording.name] = reason.removeprefix(f"{recording.name}: ")
+    read = Recordings(utterances, skipped)
+    if not read:
+        raise CorpusError(f"{folder}: nothing could be read\n{read.table}")
+    if skipped:
+        print(read.table)
+    return read
+
+
+def _sound_of(recording: Recording, load: Callable) -> ndarray:
+    if recording.problem:
+        raise CorpusError(f"{recording.name}: {recording.problem}")
+    wave = load(recording.sound)
+    if recording.span_s is None:
+        return wave
+    start, stop = (round(seconds * RATE_HZ) for seconds in recording.span_s)
+    if not 0 <= start < stop <= len(wave) + RATE_HZ // 20:  # segments may outlast it by rounding
+        raise CorpusError(
+            f"{recording.name}: segment {recording.span_s} s is not within {recording.sound.name}, "
+            f"0-{len(wave) / RATE_HZ:.3f} s"
+        )
+    piece = wave[start:stop].copy()  # a view would keep the whole recording in memory
+    check_wave(piece, name=recording.name)
+    return piece
+
+
+def _labelled(
+    utterance: Utterance, recording: Recording, tiers: Mapping[str, str] | None
+) -> Utterance:
+    labels = recording.labels()
+    try:
+        return with_tiers(utterance, labels, tiers)
+    except AnnotationError as error:  # it names the tier; the file is known here
+        raise AnnotationError(f"{recording.name}: {error}") from None
 
 
 def from_dataset(
-    rows: Iterable[Mapping], *, audio: str = "audio", text: str = "text", speaker: str = "speaker"
+    rows: Iterable[Mapping],
+    *,
+    audio: str = "audio",
+    text: str = "text",
+    speaker: str = "speaker",
+    channel: int | None = None,
 ) -> list[Utterance]:
     """The rows of a Hub dataset, loaded with `Audio(decode=False)`, as utterances.
 
-    `audio`, `text` and `speaker` name its columns; a speaker column may be absent.
+    `audio`, `text` and `speaker` name its columns; a speaker column may be absent. `channel`:
+    the one that is taken of stereo sound, from 0; otherwise their average.
     """
     utterances = []
     for number, row in enumerate(rows):
@@ -50,7 +165,7 @@ def from_dataset(
                 id=_said(row.get("id")) or str(number),
                 text=_said(row[text]),
                 speaker=_said(row.get(speaker)),
-                audio=load_audio(sound.get("bytes") or sound["path"]),
+                audio=load_audio(sound.get("bytes") or sound["path"], channel=channel),
             )
         )
     return utterances
@@ -67,12 +182,13 @@ def from_hub(
     split: str = "train",
     count: int = 3,
     within_s: float = 60.0,
+    channel: int | None = None,
     **columns: str,
 ) -> list[Utterance]:
     """The first `count` rows of a dataset on the Hub as utterances; nothing more is downloaded.
 
-    `columns` are those of `from_dataset`. Raises `CorpusError`, in one sentence, where the Hub is
-    out of reach, has no such data, or needs longer than `within_s`.
+    `columns` and `channel` are those of `from_dataset`. Raises `CorpusError`, in one
+    sentence, where the Hub is out of reach, has no such data, or needs longer than `within_s`.
     """
     try:
         with contextlib.redirect_stderr(io.StringIO()):  # progress bars
@@ -81,7 +197,7 @@ def from_hub(
     except Exception as error:
         reason = str(error).strip().split("\n")[0].split(" (")[0].rstrip(".")
         raise CorpusError(f"{name} was not loaded from the Hub: {reason}") from error
-    return from_dataset(rows, **columns)
+    return from_dataset(rows, channel=channel, **columns)
 
 
 def _first_rows(name: str, config: str | None, split: str, count: int) -> list[dict]:

@@ -199,7 +199,7 @@ def _letter_log_probs(
             "cut the recording at pauses"
         )
     logits = model.module(model_inputs(model, wave)).logits[0]
-    log_probs = logits.double().log_softmax(-1).cpu().numpy()
+    log_probs = logits.cpu().double().log_softmax(-1).numpy()
     return log_probs, frame_grid(model).times_s(len(log_probs))
 
 

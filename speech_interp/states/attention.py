@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 
@@ -17,7 +17,8 @@ from torch import Tensor, nn
 class AttentionStep:
     """One attention of one layer, in one forward pass over one utterance.
 
-    The layer goes on from its output `a` as `rest(residual + a)`, row by row.
+    The layer goes on from its output `a` as `rest(residual + a)`, row by row. The tensors it holds
+    are where the model is; what its methods return is on the CPU.
     """
 
     stack: str  # "encoder", "decoder" (self-attention) or "cross" (decoder to encoder)
@@ -42,18 +43,31 @@ class AttentionStep:
 
     def weights(self, rows: Tensor | None = None) -> Float[Tensor, "head row key"]:
         """Return the attention weights of the queries `rows` (all by default); rows sum to one."""
-        rows = torch.arange(self.query_count) if rows is None else rows
-        scores = self.queries[:, rows] @ self.keys.transpose(1, 2)
-        if self.causal:
-            future = torch.arange(self.key_count) > rows[:, None]
-            scores = scores.masked_fill(future, -torch.inf)
-        return scores.softmax(dim=-1)
+        return weights_of(self, rows).cpu()
 
     def transformed_values(self) -> Float[Tensor, "head key unit"]:
         """Return f^h(x_j): what each value vector adds to the output if its weight is one."""
-        head_unit = self.values.shape[2]
-        per_head = self.out_proj.weight.split(head_unit, dim=1)  # one (unit, head_unit) a head
-        return torch.stack([v @ w.T for v, w in zip(self.values, per_head, strict=True)])
+        return transformed_values_of(self).cpu()
+
+
+def weights_of(
+    step: AttentionStep, rows: Int[Tensor, " row"] | None = None
+) -> Float[Tensor, "head row key"]:
+    """Return `step.weights(rows)` where the model is."""
+    rows = torch.arange(step.query_count) if rows is None else rows
+    rows = rows.to(step.queries.device)
+    scores = step.queries[:, rows] @ step.keys.transpose(1, 2)
+    if step.causal:
+        future = torch.arange(step.key_count, device=rows.device) > rows[:, None]
+        scores = scores.masked_fill(future, -torch.inf)
+    return scores.softmax(dim=-1)
+
+
+def transformed_values_of(step: AttentionStep) -> Float[Tensor, "head key unit"]:
+    """Return `step.transformed_values()` where the model is."""
+    head_unit = step.values.shape[2]
+    per_head = step.out_proj.weight.split(head_unit, dim=1)  # one (unit, head_unit) a head
+    return torch.stack([v @ w.T for v, w in zip(step.values, per_head, strict=True)])
 
 
 @torch.no_grad()
@@ -65,6 +79,8 @@ def record_attention(module: nn.Module, **inputs: object) -> list[AttentionStep]
     """
     if module.training:
         raise ValueError("module is in train mode, which drops layers at random: call eval() first")
+    device = next(module.parameters()).device
+    inputs = {n: v.to(device) if torch.is_tensor(v) else v for n, v in inputs.items()}
     parts = [*_encoder_parts(module), *_decoder_parts(module)]
     with _kept(parts) as kept:
         module(**inputs)

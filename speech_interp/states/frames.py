@@ -1,13 +1,16 @@
 """Which stretch of sound a frame stands for, exactly, from the arithmetic of the convolutions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from speech_interp.models.families import family_of
+from speech_interp.models.processors import extractor_of
 from speech_interp.speech.audio import RATE_HZ
 
 
@@ -38,13 +41,11 @@ class FrameGrid:
 
 def frame_grid(model) -> FrameGrid:
     """The frame grid of a loaded model of any family, read from its own configuration."""
-    if model.family == "whisper":
-        return _mel_grid(model.processor.feature_extractor)
-    return convolution_grid(model.module.config.conv_kernel, model.module.config.conv_stride)
+    return GRIDS[family_of(model.family).grid](model.module.config, extractor_of(model))
 
 
 def convolution_grid(kernels: Sequence[int], strides: Sequence[int]) -> FrameGrid:
-    """The grid of unpadded convolutions one after the other: wav2vec2, HuBERT, WavLM.
+    """The grid of unpadded convolutions one after the other: wav2vec2 and its descendants.
 
     A layer of kernel k widens the field by (k - 1) steps of its input; each stride multiplies
     the step: strides 5,2,2,2,2,2,2 make 320 samples, kernels 10,3,3,3,3,2,2 make 400.
@@ -62,6 +63,27 @@ def _mel_grid(feature_extractor) -> FrameGrid:
     hop, window = feature_extractor.hop_length, feature_extractor.n_fft
     reach = 1 + 1  # mel frames to either side: one for each convolution
     return FrameGrid(stride=2 * hop, field=2 * reach * hop + window, offset=0.0, padded=True)
+
+
+def _filterbank_grid(feature_extractor) -> FrameGrid:
+    """The grid of w2v-BERT: `stride` windows of 25 ms, 10 ms apart, are stacked to one frame."""
+    hop, window, stacked = 160, 400, feature_extractor.stride
+    field = (stacked - 1) * hop + window
+    return FrameGrid(stride=stacked * hop, field=field, offset=field / 2, padded=False)
+
+
+def _squeezed(config) -> FrameGrid:
+    """The grid within SEW's Transformer, which averages neighbours and parts them only after it."""
+    squeeze = config.squeeze_factor
+    return convolution_grid([*config.conv_kernel, squeeze], [*config.conv_stride, squeeze])
+
+
+GRIDS: dict[str, Callable[[Any, Any], FrameGrid]] = {  # of the configuration and the extractor
+    "convolutions": lambda config, _: convolution_grid(config.conv_kernel, config.conv_stride),
+    "squeezed convolutions": lambda config, _: _squeezed(config),
+    "filterbank": lambda _, extractor: _filterbank_grid(extractor),
+    "whisper": lambda _, extractor: _mel_grid(extractor),
+}
 
 
 def frames_in(times_s: Float[ndarray, " frame"], start_s: float, end_s: float) -> slice:

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor, nn
 
+from speech_interp.models.families import family_of
 from speech_interp.speech.audio import RATE_HZ, TooLongAudioError, check_wave
 from speech_interp.states.frames import frame_grid, frames_in
 
@@ -49,7 +50,6 @@ def hidden_states(model, wave: ndarray) -> HiddenStates:
     for one pass (30 s for Whisper, 120 s else): then use `stream_hidden_states`.
     """
     wave = np.asarray(wave)
-    check_wave(wave)
     values = _all_layers(model, model_inputs(model, wave))
     grid = frame_grid(model)
     frame_count = grid.count(len(wave))
@@ -103,7 +103,9 @@ def pool(states: HiddenStates, intervals: Sequence) -> Float[Tensor, "layer item
     if not len(intervals):
         raise ValueError("intervals: got none, expected at least one")
     spans = [frames_or_nearest(states, interval) for interval in intervals]
-    return torch.stack([states.values[:, frames].mean(dim=1) for frames in spans], dim=1)
+    values = states.values  # a mean in half precision would be rounded anew
+    values = values if values.dtype == torch.float64 else values.float()
+    return torch.stack([values[:, frames].mean(dim=1) for frames in spans], dim=1)
 
 
 def frames_or_nearest(states: HiddenStates, interval) -> slice:
@@ -126,32 +128,42 @@ def frames_or_nearest(states: HiddenStates, interval) -> slice:
 
 
 def model_inputs(model, wave: ndarray) -> Tensor:
-    """What the encoder takes: the normalised wave (1, sample), Whisper's mel (1, bin, frame).
+    """What the encoder takes: the normalised wave (1, sample), Whisper's mel (1, bin, frame),
+    w2v-BERT's stacked filterbank (1, frame, bin).
 
-    Raises TooLongAudioError for what one pass does not take: Whisper's extractor would cut it off.
+    Raises TooLongAudioError for what one pass does not take, which Whisper's extractor would cut
+    off, and another `AudioError` for what is no wave in [-1, 1].
     """
-    longest_s = WHISPER_WINDOW_S if model.family == "whisper" else LONGEST_PASS_S
+    check_wave(wave)
+    family = family_of(model.family)
+    longest_s = family.longest_s
     if len(wave) / RATE_HZ > longest_s:
         raise TooLongAudioError(
             f"wave: {len(wave) / RATE_HZ:.1f} s, one pass takes at most {longest_s:.0f} s; "
             "cut it, or use stream_hidden_states"
         )
     features = model.processor(wave, sampling_rate=RATE_HZ, return_tensors="pt")
-    inputs = features["input_features" if model.family == "whisper" else "input_values"]
-    return inputs.to(next(model.module.parameters()).device)
+    inputs = features[family.inputs]
+    if family.grid == "filterbank":  # a last frame that is half padding is none of the sound
+        inputs = inputs[:, : frame_grid(model).count(len(wave))]
+    return inputs.to(device_of(model))
+
+
+def device_of(model) -> torch.device:
+    """Where the model is: what goes into its module goes there, and what we return comes back."""
+    return next(model.module.parameters()).device
 
 
 def encoder_of(model) -> nn.Module:
     """The module that takes `model_inputs`: without the CTC head, without Whisper's decoder."""
-    if model.family == "whisper":
+    if family_of(model.family).has_decoder:
         return model.module.get_encoder()
     return model.module.base_model
 
 
 def encoder_layers(model) -> nn.ModuleList:
     """The Transformer layers of the encoder, in order."""
-    encoder = encoder_of(model)
-    return encoder.layers if model.family == "whisper" else encoder.encoder.layers
+    return encoder_of(model).get_submodule(family_of(model.family).layers)
 
 
 @torch.no_grad()

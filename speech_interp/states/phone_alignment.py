@@ -24,6 +24,7 @@ from speech_interp.states.alignment import (
     words_of,
 )
 from speech_interp.states.hidden_states import HiddenStates
+from speech_interp.statistics.spaces import as_numpy
 
 Pronunciations = Mapping[str, Sequence[str]]
 SHRINKAGE = 0.1  # share of the covariance replaced by its mean variance: frames are few
@@ -40,7 +41,7 @@ class PhoneScorer:
 
     def log_probs(self, states: HiddenStates) -> Float[ndarray, "frame label"]:
         """How probable each label is in each frame, were all equally frequent."""
-        scores = states.values[self.layer].numpy().astype(float) @ self.weights.T + self.offsets
+        scores = as_numpy(states.values[self.layer]).astype(float) @ self.weights.T + self.offsets
         return scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
 
 
@@ -53,7 +54,7 @@ def fit_phones(
     analysis. How frequent a phone is does not count, since the text says which ones come.
     """
     labels = np.concatenate(list(map(_labels_of_frames, states, utterances)))
-    frames = np.concatenate([s.values[layer].numpy() for s in states]).astype(float)
+    frames = np.concatenate([as_numpy(s.values[layer]) for s in states]).astype(float)
     kinds, kind = np.unique(labels, return_inverse=True)
     means = np.stack([frames[kind == k].mean(axis=0) for k in range(len(kinds))])
     around = frames - means[kind]

@@ -3,7 +3,8 @@
 Some give several numbers from one pass, (batch, column): every word, or the same by several heads.
 
 Every score takes the raw 16 kHz wave and does the model's own preparation itself, in torch, so that
-gradients reach the samples and a batch of changed waves costs one forward pass.
+gradients reach the samples and a batch of changed waves costs one forward pass. It works where the
+model is; what it takes and gives, gradients too, is on the CPU.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,9 +15,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from speech_interp.speech.audio import RATE_HZ, TooLongAudioError
+from speech_interp.models.families import FAMILIES, family_of
+from speech_interp.models.processors import extractor_of, tokenizer_of
+from speech_interp.speech.audio import RATE_HZ, TooLongAudioError, check_scale
 from speech_interp.states.alignment import best_path, ctc_chain
-from speech_interp.states.hidden_states import encoder_layers, encoder_of, model_inputs
+from speech_interp.states.hidden_states import device_of, encoder_layers, encoder_of, model_inputs
+from speech_interp.states.prompts import whisper_prompt
 
 Score = Callable[[Float[Tensor, "batch sample"]], Float[Tensor, " batch"]]
 
@@ -36,8 +40,7 @@ class Written:
 @torch.no_grad()
 def whisper_ids(model, wave: Float[np.ndarray, " sample"], *, longest: int = 64) -> list[int]:
     """Return the decoder sequence that the model writes by itself: prompt, text, end of text."""
-    tokenizer = model.processor.tokenizer
-    prompt = list(tokenizer.prefix_tokens)
+    tokenizer, prompt = tokenizer_of(model), whisper_prompt(model, wave)
     written = model.module.generate(model_inputs(model, wave), max_new_tokens=longest)[0].tolist()
     text = [token for token in written if token not in tokenizer.all_special_ids]
     return [*prompt, *text, tokenizer.eos_token_id]
@@ -45,7 +48,7 @@ def whisper_ids(model, wave: Float[np.ndarray, " sample"], *, longest: int = 64)
 
 def whisper_words(model, ids: Sequence[int]) -> list[Written]:
     """Return the words of a decoder sequence; signs such as the full stop belong to none."""
-    tokenizer, words = model.processor.tokenizer, []
+    tokenizer, words = tokenizer_of(model), []
     for place, token in enumerate(ids):
         text = "" if token in tokenizer.all_special_ids else tokenizer.decode([token])
         if not any(sign.isalnum() for sign in text):
@@ -93,27 +96,32 @@ def whisper_word_scores(model, ids: Sequence[int], words: Sequence[Written]) -> 
 
 def _next_log_probs(model, mel: Tensor, ids: Sequence[int]) -> Float[Tensor, "batch place token"]:
     """Return what the teacher-forced decoder expects after each token but the last."""
-    prefix = torch.tensor(ids[:-1]).expand(len(mel), -1)
-    return model.module(input_features=mel, decoder_input_ids=prefix).logits.log_softmax(-1)
+    device = device_of(model)
+    prefix = torch.tensor(ids[:-1], device=device).expand(len(mel), -1)
+    logits = model.module(input_features=mel.to(device), decoder_input_ids=prefix).logits
+    return logits.log_softmax(-1).cpu()
 
 
 def log_mel(model, waves: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch bin frame"]:
     """Return Whisper's input features, as its feature extractor makes them, with gradients.
 
-    Raises TooLongAudioError, a ValueError, for more than 30 s, where that cuts off the rest.
+    Raises TooLongAudioError, a ValueError, for more than 30 s, where that cuts off the rest, and
+    ScaleAudioError for samples far outside [-1, 1].
     """
-    extractor = model.processor.feature_extractor
+    check_scale(waves, name="waves")
+    extractor = extractor_of(model)
     if waves.shape[1] > extractor.n_samples:
         raise TooLongAudioError(
             f"waves: {waves.shape[1] / RATE_HZ:.1f} s, Whisper takes at most "
             f"{extractor.n_samples / RATE_HZ:.0f} s"
         )
     waves = nn.functional.pad(waves, (0, extractor.n_samples - waves.shape[1]))
-    window = torch.hann_window(extractor.n_fft)
+    window = torch.hann_window(extractor.n_fft, device=waves.device)
     spectrum = torch.stft(
         waves, extractor.n_fft, extractor.hop_length, window=window, return_complex=True
     )
     filters = torch.as_tensor(np.asarray(extractor.mel_filters), dtype=torch.float32)
+    filters = filters.to(waves.device)
     power = spectrum[..., :-1].abs().square()
     mel = (filters.T @ power).clamp_min(1e-10).log10()
     loudest = mel.amax((1, 2), keepdim=True)
@@ -127,7 +135,7 @@ def ctc_log_probs(
     model, waves: Float[Tensor, "batch sample"]
 ) -> Float[Tensor, "batch frame label"]:
     """Return the log-probability of every label in every frame."""
-    return model.module(_prepared(model, waves)).logits.log_softmax(-1)
+    return model.module(prepared_inputs(model, waves)).logits.log_softmax(-1).cpu()
 
 
 def ctc_score(model, labels: Sequence[int]) -> Score:
@@ -158,7 +166,7 @@ def ctc_words(model, wave: Float[np.ndarray, " sample"]) -> list[Written]:
     """Return the words that the best path writes, with the frames and labels of their letters."""
     with torch.no_grad():
         path = ctc_log_probs(model, torch.tensor(wave)[None])[0].argmax(-1).tolist()
-    tokenizer = model.processor.tokenizer
+    tokenizer = tokenizer_of(model)
     gaps = {tokenizer.pad_token_id, tokenizer.word_delimiter_token_id}
     words, letters = [], []
     for frame, label in enumerate([*path, tokenizer.word_delimiter_token_id]):
@@ -190,7 +198,7 @@ def ctc_align(
     Raises `AlignmentError`, a ValueError, if the frames are too few for the labels.
     """
     chain = ctc_chain(labels, range(len(labels)), gap=blank)
-    path, _ = best_path(log_probs.detach().double().numpy(), chain)
+    path, _ = best_path(log_probs.detach().cpu().double().numpy(), chain)
     return torch.from_numpy(chain.owners[path])
 
 
@@ -228,12 +236,12 @@ def layer_states(
 
     hook = layers[layer - 1].register_forward_hook(take)
     try:
-        encoder_of(model)(_prepared(model, waves))
+        encoder_of(model)(prepared_inputs(model, waves))
     except _Reached:  # an explanation takes hundreds of passes: none runs the layers above
         pass
     finally:
         hook.remove()
-    return taken[0]
+    return taken[0].cpu()
 
 
 class _Reached(Exception):
@@ -242,15 +250,15 @@ class _Reached(Exception):
 
 def convolution_features(model, waves: Tensor) -> Float[Tensor, "batch channel frame"]:
     """Return what the convolutions of wav2vec2 or HuBERT give, before any Transformer layer."""
-    return encoder_of(model).feature_extractor(_prepared(model, waves))
+    return encoder_of(model).feature_extractor(prepared_inputs(model, waves)).cpu()
 
 
 def on_features(model, score: Score, wave: Float[Tensor, "1 sample"]) -> Callable:
     """Return the score as a function of the convolution features (batch, channel, frame)."""
-    extractor = encoder_of(model).feature_extractor
+    extractor, device = encoder_of(model).feature_extractor, device_of(model)
 
     def of_features(features: Tensor) -> Tensor:
-        handle = extractor.register_forward_hook(lambda *_: features)
+        handle = extractor.register_forward_hook(lambda *_: features.to(device))
         try:
             return score(wave.expand(len(features), -1))
         finally:
@@ -259,9 +267,21 @@ def on_features(model, score: Score, wave: Float[Tensor, "1 sample"]) -> Callabl
     return of_features
 
 
-def _prepared(model, waves: Tensor) -> Tensor:
-    """Return waves of mean 0 and variance 1, where the model's feature extractor makes them so."""
-    if not getattr(model.processor, "feature_extractor", model.processor).do_normalize:
+def prepared_inputs(model, waves: Float[Tensor, "batch sample"]) -> Tensor:
+    """Return what the encoder takes, where it is, with gradients: mel for Whisper, else the waves.
+
+    Waves have mean 0 and variance 1 where the model's feature extractor makes them so.
+    """
+    family, waves = family_of(model.family), waves.to(device_of(model))
+    if not family.differentiable:
+        raise ValueError(
+            f"the front end of {family.name} gives no gradients, so its sounds have no score here; "
+            "expected one of " + ", ".join(n for n, f in FAMILIES.items() if f.differentiable)
+        )
+    if family.inputs == "input_features":
+        return log_mel(model, waves)
+    check_scale(waves, name="waves")
+    if not extractor_of(model).do_normalize:
         return waves
     centred = waves - waves.mean(1, keepdim=True)
     return centred / (waves.var(1, unbiased=False, keepdim=True) + 1e-7).sqrt()

@@ -85,6 +85,12 @@ class LayerScores:
             self.values - other.values, self.draws - other.draws, paired_by=self.paired_by
         )
 
+    def scaled(self, factor: float, *, plus: float = 0.0) -> "LayerScores":
+        """Return factor x score + plus: percent of a share, errors of a share that was right."""
+        return LayerScores(
+            factor * self.values + plus, factor * self.draws + plus, paired_by=self.paired_by
+        )
+
     def at(self, layer: int) -> "LayerScores":
         """Return the scores of one layer alone, to be taken from those of every layer."""
         return LayerScores(

@@ -56,6 +56,7 @@ class ProbeResult:
 
     sums: Float[ndarray, "cluster *rest"]  # rest: (layer, label, 3) or (layer, target, 6)
     predicted: Num[ndarray, "layer item *target"]  # -1 or NaN where no fold tests the item
+    # The truth is -1, or not finite, for items without one: no fold tests them.
     truth: Num[ndarray, "item *target"]
     classes: ndarray = field(default_factory=lambda: np.array([]))  # names of the codes above
     groupings: tuple[ndarray, ...] = ()  # the groups of each cluster; none: clusters are groups
@@ -133,7 +134,7 @@ def moments(
     tested = np.flatnonzero(np.isfinite(predicted).all((0, 2)))
     order = tested[np.argsort(cluster[tested], kind="stable")]
     kinds, starts = np.unique(cluster[order], return_index=True)
-    centre = targets.mean(0, dtype=np.float64)  # sums about the mean lose no digits
+    centre = targets[tested].mean(0, dtype=np.float64)  # sums about the mean lose no digits
     sums = np.zeros((cluster.max() + 1, len(predicted), targets.shape[1], 6))
     t = targets[order] - centre
     for layer in range(len(predicted)):

@@ -47,21 +47,24 @@ def draw_weights(
 def draw_halves(
     *groupings: Names, resamples: int = 200, seed: int = 0
 ) -> Float[np.ndarray, "resample item"]:
-    """Return which items are in, 1 or 0, when half of the groups of every grouping are drawn.
+    """Return 1 for the items of a random half of the groups of every grouping, 0 for the others.
 
-    Without replacement: for whatever would take two copies of a speaker for two who agree. Halves
-    spread about the estimate as it spreads about the truth. Draws that leave fewer than 3 items
-    are left out. Raises ValueError for a grouping of fewer than 4 groups.
+    For numbers that copies of an item would spoil (an item is always like its copy): half-samples
+    without replacement spread about the estimate as it spreads about the truth. Raises ValueError
+    for fewer than 6 groups: there are too few different halves.
     """
-    rng, chosen = np.random.default_rng(seed), np.ones((resamples, len(groupings[0])))
+    rng = np.random.default_rng(seed)
+    kept = np.ones((resamples, len(groupings[0])))
     for number, names in enumerate(groupings):
-        codes = group_codes(names, chosen.shape[1])
+        codes = group_codes(names, len(groupings[0]))
         count = int(codes.max()) + 1
-        if count < 4:
-            raise ValueError(f"grouping {number} has {count} groups; half-samples need at least 4")
-        order = rng.permuted(np.tile(np.arange(count), (resamples, 1)), axis=1)
-        chosen *= (order < count // 2)[:, codes]
-    return chosen[chosen.sum(1) > 2]
+        if count < 6:
+            raise ValueError(f"grouping {number} has {count} groups; half-samples need at least 6")
+        for row in kept:
+            half = np.zeros(count)
+            half[rng.permutation(count)[: count // 2]] = 1
+            row *= half[codes]
+    return kept
 
 
 def paired_by(*groupings: Names) -> str:
@@ -96,6 +99,18 @@ def weighted_median(
     order = np.argsort(values, kind="stable")
     up_to = np.cumsum(weights[:, order], axis=1)
     return values[order][(up_to >= up_to[:, -1:] / 2).argmax(axis=1)]
+
+
+def maximum_p_value(
+    found: Float[np.ndarray, " layer"], null: Float[np.ndarray, "draw layer"]
+) -> float:
+    """Return how often a null reaches, in its own best layer, what was found in the best layer.
+
+    Whoever looks at all layers and reports the highest has looked many times; so must the null:
+    `null` holds the scores of all layers under labels that mean nothing, one row a draw. The true
+    labels count as one draw, so the value is never 0.
+    """
+    return float((1 + (null.max(axis=1) >= found.max()).sum()) / (1 + len(null)))
 
 
 def limits(draws: np.ndarray, level: float = 0.95) -> Float[np.ndarray, "2 *rest"]:

@@ -14,13 +14,23 @@ Spaces = (
 )
 
 
+def as_numpy(values: np.ndarray | torch.Tensor) -> np.ndarray:
+    """Return an array from any device, with gradients or not; half precision becomes float32.
+
+    NumPy knows no bfloat16, and sums of float16 lose digits.
+    """
+    if isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        values = (values.float() if values.dtype == torch.bfloat16 else values).numpy()
+    array = np.asarray(values)
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
 def to_arrays(spaces: Spaces, name: str) -> list[np.ndarray]:
-    """Return the spaces in float32, where they come in it, or float64; raise for wrong ones."""
+    """Return the spaces in float32, where they come in it or less, or float64; raise if wrong."""
     arrays = []
     for k, space in enumerate(spaces):
-        if isinstance(space, torch.Tensor):
-            space = space.detach().cpu().numpy()
-        array = np.asarray(space)
+        array = as_numpy(space)
         if array.dtype != np.float32:
             array = array.astype(np.float64, copy=False)
         if array.ndim != 2:

@@ -9,6 +9,7 @@ from numpy import ndarray
 
 from speech_interp.speech.corpus import Utterance
 from speech_interp.states.hidden_states import HiddenStates, hidden_states
+from speech_interp.statistics.spaces import as_numpy
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +44,7 @@ def track_frames(
             raise ValueError(f"{u.id} has no track {lacking[0]!r}, only {sorted(u.tracks)}")
         seen = _frames_of(model, u)
         times_s = seen.times_s[::every]
-        states.append(seen.values[:, ::every].numpy())
+        states.append(as_numpy(seen.values[:, ::every]))
         tracks = [u.tracks[name] for name in channels]
         places = [
             np.interp(times_s + lag_s, np.arange(len(t.values)) / t.rate_hz, t.values)

@@ -14,8 +14,11 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from speech_interp.models.processors import tokenizer_of
 from speech_interp.speech.audio import RATE_HZ
 from speech_interp.speech.corpus import Utterance
+from speech_interp.states.hidden_states import device_of
+from speech_interp.states.prompts import whisper_prompt
 
 FRENCH_DETERMINERS = ("le", "la", "les", "un", "une", "des")
 
@@ -63,17 +66,17 @@ def whisper_choice(model, utterance: Utterance) -> Choice:
     right, wrong = spellings(utterance)
     before = utterance.text.split()[: utterance.info["target"]]
     return Choice(
-        start=list(model.processor.tokenizer.prefix_tokens),
+        start=whisper_prompt(model, utterance.wave),
         words=[tokens_of(model, word.strip(".,?!")) for word in before],
         right=tokens_of(model, right),
         wrong=tokens_of(model, wrong),
-        blank=model.processor.tokenizer.unk_token_id,
+        blank=tokenizer_of(model).unk_token_id,
     )
 
 
 def tokens_of(model, word: str) -> list[int]:
     """Return the tokens of a word as it stands inside a sentence, after a space."""
-    return model.processor.tokenizer(" " + word, add_special_tokens=False).input_ids
+    return tokenizer_of(model)(" " + word, add_special_tokens=False).input_ids
 
 
 @torch.no_grad()
@@ -81,6 +84,8 @@ def log_odds(
     model, states: Float[Tensor, "1 frame unit"], choice: Choice, prefixes: Sequence[list[int]]
 ) -> Float[ndarray, "prefix spelling"]:
     """Return log P(right) and log P(wrong) after each prefix, given the encoder's `states`.
+
+    `states` may be where the model is or on the CPU.
 
     A spelling of several tokens has the sum of their log-probabilities. The projections of the
     encoder's states are computed once, for all prefixes; the decoder looks back only, so what
@@ -92,8 +97,9 @@ def log_odds(
     heads = sorted({tuple(spelling[:-1]) for spelling in two})  # the last token is only predicted
     rows = [[*p, *h] for p in prefixes for h in heads]
     longest = len(max(rows, key=len))
-    ids = torch.tensor([[*row, *[choice.blank] * (longest - len(row))] for row in rows])
-    encoded = BaseModelOutput(states)
+    ids = [[*row, *[choice.blank] * (longest - len(row))] for row in rows]
+    ids = torch.tensor(ids, device=device_of(model))
+    encoded = BaseModelOutput(states.to(device_of(model)))
     first = model.module(encoder_outputs=encoded, decoder_input_ids=ids[:1, :1], use_cache=True)
     first.past_key_values.batch_repeat_interleave(len(rows))
     logits = model.module(
@@ -104,7 +110,7 @@ def log_odds(
         row = i * len(heads) + heads.index(tuple(spelling[:-1]))
         # A token is predicted where the one before it was read; the first token of all was cut off.
         at = len(prefixes[i]) - 2
-        log_probs = logits[row, at : at + len(spelling)].log_softmax(-1).double()
+        log_probs = logits[row, at : at + len(spelling)].log_softmax(-1).cpu().double()
         scores[i, j] = log_probs[range(len(spelling)), spelling].sum()
     return scores
 

@@ -12,8 +12,9 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor, nn
 
+from speech_interp.speech.audio import check_wave
 from speech_interp.states.frames import frame_grid
-from speech_interp.states.hidden_states import encoder_of
+from speech_interp.states.hidden_states import device_of, encoder_of
 
 
 def padding_change(
@@ -44,7 +45,9 @@ def padding_change(
 @torch.no_grad()
 def _last_layer(model, wave: ndarray, mask: Tensor | None = None) -> Float[Tensor, "frame unit"]:
     # The scale of the wave is left as it is: zeros would change that too, for models that have it.
-    inputs = torch.tensor(wave, dtype=torch.float32)[None]
+    check_wave(wave)
+    inputs = torch.tensor(wave, dtype=torch.float32, device=device_of(model))[None]
+    mask = None if mask is None else mask.to(inputs.device)
     states = encoder_of(model)(inputs, attention_mask=mask).last_hidden_state[0]
     return states[: frame_grid(model).count(len(wave))]
 

@@ -12,6 +12,7 @@ class Head(nn.Module):
 
     def __init__(self, states: Float[Tensor, "utterance frame unit"], class_count: int):
         super().__init__()
+        states = states.float()  # half precision has too few digits to train in
         self.register_buffer("mean", states.mean((0, 1)))
         self.register_buffer("scale", states.std((0, 1)) + 1e-5)
         self.dropout = nn.Dropout(DROPOUT)
@@ -20,7 +21,7 @@ class Head(nn.Module):
         self.weight = nn.Linear(states.shape[2], 1)
 
     def forward(self, states: Float[Tensor, "batch frame unit"]) -> Float[Tensor, "batch class"]:
-        x = self.dropout((states - self.mean) / self.scale)
+        x = self.dropout((states.float() - self.mean) / self.scale)
         votes = self.vote(self.hidden(x).relu())  # (batch, frame, class)
         return (self.weight(x).softmax(dim=1) * votes).sum(dim=1)
 

@@ -6,13 +6,15 @@ from itertools import permutations
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+from torch import Tensor
 
 from speech_interp.statistics.layer_scores import LayerScores
 from speech_interp.statistics.resampling import group_codes, paired_by
+from speech_interp.statistics.spaces import as_numpy
 
 
 def same_word_nearer(
-    states: Float[ndarray, "layer speaker word unit"],
+    states: Float[ndarray, "layer speaker word unit"] | Float[Tensor, "layer speaker word unit"],
     words: Sequence[str],
     texts: Sequence[str],
     *,
@@ -25,6 +27,7 @@ def same_word_nearer(
     that occurs twice never counts as *another* word. 0.5 is what a vector scores that knows neither
     words nor speakers. Intervals draw speakers and sentences anew, at the same time.
     """
+    states = as_numpy(states)
     layer_count, speaker_count, word_count, _ = states.shape
     if len(words) != word_count or len(texts) != word_count:
         raise ValueError(f"{len(words)} words and {len(texts)} texts, states hold {word_count}")

@@ -126,7 +126,7 @@ def _read(model, utterance: Utterance, measures: Mapping[str, Measure]) -> Sente
     return SentenceRows(
         utterance=utterance,
         choice=choice,
-        states=states[0],
+        states=states[0].cpu(),
         scores={key: m.scores for key, m in found.items()} | rolled,
         outside={key: torch.stack([m.pause, m.padding], dim=1) for key, m in found.items()},
         sizes={

@@ -9,6 +9,7 @@ from speech_interp.methods import abx as module
 from speech_interp.methods.abx import abx
 from speech_interp.methods.abx_distances import frame_distances, reference_spans, warp
 from speech_interp.methods.abx_task import abx_task
+from speech_interp.methods.abx_uncertainty import abx_by_layer
 
 rng = np.random.default_rng(0)
 
@@ -230,3 +231,29 @@ def test_errors_name_what_came():
         abx(np.ones((1, 60, 2)), task, distance="cosine", progress=False)
     with pytest.raises(ValueError, match="probabilities"):
         abx(np.ones((1, 60, 2)), task, distance="kl", progress=False)
+
+
+def test_halves_spread_as_new_speakers_do():
+    """Twelve speakers from a known population: intervals are as wide as repeated draws spread."""
+    draw = np.random.default_rng(8)
+
+    def experiment():
+        speakers = np.repeat(np.arange(12), 20)
+        texts = np.tile(np.repeat(np.arange(10), 2), 12)
+        labels = np.tile(["p", "q"], 120)
+        shift = np.repeat(draw.normal(1, 0.5, 12), 20) * (labels == "p")
+        table = {"phone": labels, "speaker": speakers}
+        return (draw.normal(size=240) + shift)[None, :, None], table, (speakers, texts)
+
+    values, widths = [], []
+    for trial in range(40):
+        states, table, groups = experiment()
+        found = abx_by_layer(
+            states, table, on="phone", by=("speaker",), groups=groups, distance="euclidean",
+            seed=trial,
+        )  # fmt: skip
+        low, high = found.interval()[:, 0]
+        values.append(found.score()[0])
+        widths.append(high - low)
+    assert 2 * 1.96 * np.std(values) == pytest.approx(np.mean(widths), rel=0.45)
+    assert found.minus(found).score()[0] == 0

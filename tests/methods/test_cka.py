@@ -199,3 +199,9 @@ def test_errors_name_what_came(spaces):
         sums.add([x[:, :1], x[:, 1:]])
     with pytest.raises(ValueError, match="at least 4 items, got 0"):
         cka_of_moments(Moments())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_states_of_half_precision_are_taken(dtype):
+    half = torch.tensor(np.random.default_rng(0).normal(size=(2, 40, 6)), dtype=dtype)
+    np.testing.assert_allclose(cka_matrix(half), cka_matrix(half.double().numpy()), atol=1e-6)

@@ -274,3 +274,83 @@ def test_classes_that_no_probe_could_name_are_refused():
     allowed = classify(x, labels, folds, allow_unseen=True)
     assert allowed.predicted[0, 2] != 2 and allowed.predicted[0, 3] != 2
     assert never_trained(labels, [(np.arange(8), np.arange(8))]) == {}
+
+
+def with_gaps(rng):
+    """Speech with labels; the items of one sentence in six lack theirs."""
+    layers, phone, speaker, sentence = planted_speech(rng)
+    gap = sentence == 3
+    return layers, phone, gap, grouped_folds(speaker, sentence), speaker
+
+
+@pytest.mark.parametrize("nothing", [float("nan"), None])
+def test_labels_that_are_missing_are_said_to_be(nothing):
+    layers, phone, gap, folds, _ = with_gaps(np.random.default_rng(0))
+    labels = [nothing if g else p for p, g in zip(phone, gap, strict=True)]
+    message = rf"labels has no value .* for {gap.sum()} of {len(gap)} items, .* item 12; leave_out"
+    for call in (classify, lambda s, *rest: chance_level(*rest)):
+        with pytest.raises(ValueError, match=message):
+            call(layers, labels, folds)
+    with pytest.raises(ValueError, match="labels has no value"):
+        never_trained(labels, folds)
+    with pytest.raises(ValueError, match="labels has no value"):
+        online_code(layers, labels)
+    with pytest.raises(ValueError, match="types has no value"):
+        control_labels(labels, phone)
+    with pytest.raises(ValueError, match="a group has no value"):
+        grouped_folds(labels)
+    with pytest.raises(ValueError, match="clusters or groups has no value"):
+        classify(layers, phone, folds, clusters=labels)
+
+
+def test_left_out_labels_are_as_items_that_never_were():
+    """What is predicted for the others is what it is where the items are cut away by hand."""
+    layers, phone, gap, folds, speaker = with_gaps(np.random.default_rng(0))
+    labels = [None if g else p for p, g in zip(phone, gap, strict=True)]
+    found = classify(layers, labels, folds, clusters=speaker, leave_out_missing=True)
+    number = np.cumsum(~gap) - 1  # of each item among those that are left
+    fewer = [(number[a[~gap[a]]], number[b[~gap[b]]]) for a, b in folds]
+    cut = classify(layers[:, ~gap], phone[~gap], fewer, clusters=speaker[~gap])
+    assert np.array_equal(found.predicted[:, ~gap], cut.predicted)
+    assert (found.predicted[:, gap] == -1).all() and (found.truth[gap] == -1).all()
+    assert found.classes.tolist() == ["AA", "IY", "S", "T"]
+    assert np.array_equal(found.score(), cut.score()) and found.score()[1] > 0.9
+    assert np.array_equal(found.confusion(1), cut.confusion(1))
+    assert np.array_equal(found.interval(), cut.interval())
+    chance = chance_level(labels, folds, leave_out_missing=True)
+    assert chance.score()[0] == pytest.approx(chance_level(phone[~gap], fewer).score()[0])
+
+
+def test_targets_that_are_missing():
+    rng = np.random.default_rng(0)
+    layers, _, gap, folds, speaker = with_gaps(rng)
+    targets = layers[1] @ rng.normal(size=(12, 2)) + 100
+    holes = targets.copy()
+    holes[gap, 1] = np.nan  # one of two targets is enough
+    holes[np.flatnonzero(gap)[0], 0] = np.inf
+    message = rf"targets has no value .* for {gap.sum()} of {len(gap)} items, .* leave_out_missing"
+    with pytest.raises(ValueError, match=message):
+        regress(layers, holes, folds)
+    found = regress(layers, holes, folds, clusters=speaker, leave_out_missing=True)
+    number = np.cumsum(~gap) - 1
+    fewer = [(number[a[~gap[a]]], number[b[~gap[b]]]) for a, b in folds]
+    cut = regress(layers[:, ~gap], targets[~gap], fewer, clusters=speaker[~gap])
+    np.testing.assert_allclose(found.predicted[:, ~gap], cut.predicted, rtol=1e-6)
+    assert np.isnan(found.predicted[:, gap]).all()
+    for measure in (correlation, explained_variance):
+        np.testing.assert_allclose(found.score(measure), cut.score(measure), rtol=1e-5, atol=1e-6)
+        assert found.score(measure)[1].min() > 0.95
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_states_of_half_precision(dtype):
+    """The same numbers in half and in full precision give the same probe."""
+    layers, phone, speaker, sentence = planted_speech(np.random.default_rng(0))
+    half = torch.tensor(layers, dtype=dtype)
+    folds = grouped_folds(speaker, sentence)
+    full = classify(half.double().numpy(), phone, folds)
+    assert np.array_equal(classify(half, phone, folds).predicted, full.predicted)
+    targets = half[1, :, :2]
+    found = regress(half, targets, folds).predicted
+    assert np.array_equal(found, regress(half.float(), targets.float(), folds).predicted)
+    assert np.array_equal(online_code(half, phone).bits, online_code(half.float(), phone).bits)

@@ -133,10 +133,9 @@ def test_missing_file_is_named(folder, file):
     assert missing_files(folder) == [file]
 
 
-def test_pickle_is_named_and_not_opened(folder):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    (lacking,) = missing_files(folder)
-    assert "pytorch_model.bin is a pickle, which can run code, and is not opened" in lacking
+def test_processor_is_asked_for_only_where_others_have_one(folder):
+    (folder / "preprocessor_config.json").unlink()
+    assert missing_files(folder, processor=False) == []
 
 
 def test_tokenizer_is_needed_where_there_are_words(tmp_path):

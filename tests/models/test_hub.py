@@ -157,14 +157,6 @@ def test_offline_variable_is_respected(server, monkeypatch):
     assert server.requests == []
 
 
-def test_pickle_is_never_fetched(server, folder, tmp_path):
-    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    server.add("tests/pickle", folder)
-    with pytest.raises(Unavailable, match="pickle only, which can run code"):
-        hub.hub_checkpoint("tests/pickle")
-    assert not any("pytorch_model.bin" in request for request in server.requests)
-
-
 def test_conversion_by_the_hubs_own_bot_is_taken_and_named(server, folder):
     weights = (folder / "model.safetensors").read_bytes()
     server.add("tests/pickle", folder, revision="refs/pr/3")

@@ -211,6 +211,7 @@ def test_plain_text_says_what_it_is():
         ((np.zeros((2, 50), np.float32),), {}, r"\(sample,\).*\(2, 50\)"),
         ((np.zeros(50, np.int16),), {}, "floats.*int16"),
         ((np.full(50, np.nan, np.float32),), {}, "finite"),
+        ((hum(1) * 32768,), {}, r"expected samples in \[-1, 1\]"),
         ((np.zeros(301 * 8000, np.float32),), {"rate_hz": 8000}, "at most 300 s; got 301"),
         ((hum(1),), {"rate_hz": 96_000}, "rate_hz is 96000, MP3 holds only 8000, 11025"),
         ((sentence(), [1.0, 2.0]), {}, r"\(3,\) or \(row, 3\).*\(2,\)"),

@@ -14,7 +14,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from speech_interp.speech import corpus
-from speech_interp.speech.corpus import PHONES, SUBSETS, CorpusError, Interval, ipa, load_corpus
+from speech_interp.speech.audio import ScaleAudioError
+from speech_interp.speech.corpus import (
+    PHONES,
+    SUBSETS,
+    CorpusError,
+    Interval,
+    Utterance,
+    ipa,
+    load_corpus,
+)
 from training.corpus import items
 
 DATA = Path(corpus.__file__).parents[1] / "data" / "corpus"
@@ -511,3 +520,10 @@ def test_silence_before_an_utterance_moves_sound_and_intervals():
     np.testing.assert_array_equal(late.wave[8000:], utterance.wave)
     assert late.words[1].start_s == utterance.words[1].start_s + 0.5
     assert len(late.phones) == len(utterance.phones) and late.info == utterance.info
+
+
+def test_an_utterance_of_integers_turned_to_floats_is_refused():
+    loud = np.full(800, 3000.0, np.float32)
+    with pytest.raises(ScaleAudioError, match="a1: its peak is 3000, expected samples in"):
+        Utterance(id="a1", text="", audio=loud)
+    assert Utterance(id="a1", text="", audio=loud / 32768).duration_s == 0.05

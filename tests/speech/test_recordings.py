@@ -9,9 +9,14 @@ import pytest
 import soundfile as sf
 
 from speech_interp.speech import corpus, hub_access, recordings
-from speech_interp.speech.audio import AudioError, EmptyAudioError, SilentAudioError
+from speech_interp.speech.audio import (
+    AudioError,
+    CancellingAudioError,
+    EmptyAudioError,
+    SilentAudioError,
+)
 from speech_interp.speech.corpus import PHONES, CorpusError
-from speech_interp.speech.recordings import from_dataset, from_file, from_hub, timit
+from speech_interp.speech.recordings import from_dataset, from_file, from_folder, from_hub, timit
 
 SENTENCES = Path(corpus.__file__).parents[1] / "data" / "corpus" / "sentences-0.parquet"
 
@@ -76,6 +81,23 @@ def test_rows_of_a_data_set(tmp_path):
     (three,) = from_dataset(renamed, audio="sound", text="sentence", speaker="client_id")
     assert (three.text, three.speaker) == ("une", "x")
     assert from_dataset([]) == []
+
+
+def test_one_channel_of_every_entrance(tmp_path):
+    """Channels that cancel: only one of them is a sound."""
+    samples = tone(0.5, 16000)
+    content = encoded(np.stack([samples, -samples], axis=1))
+    path = tmp_path / "a.wav"
+    path.write_bytes(content)
+    rows = [{"audio": {"bytes": content}, "text": "x"}]
+    for entrance in (
+        lambda **options: from_file(path, **options),
+        lambda **options: from_dataset(rows, **options)[0],
+        lambda **options: from_folder(tmp_path, strict=True, progress=False, **options)[0],
+    ):
+        with pytest.raises(CancellingAudioError, match="channel=0"):
+            entrance()
+        np.testing.assert_allclose(entrance(channel=1).wave, -samples, atol=1e-4)
 
 
 def test_rows_that_are_not_what_they_should_be():

@@ -9,6 +9,7 @@ from tiny import FAMILIES, tiny_model
 
 from speech_interp.speech.audio import RATE_HZ
 from speech_interp.states.frames import FrameGrid, convolution_grid, frame_grid, frames_in
+from speech_interp.states.hidden_states import hidden_states
 
 
 def front_end(model, wave):
@@ -17,11 +18,17 @@ def front_end(model, wave):
         mel = model.processor(wave, sampling_rate=RATE_HZ, return_tensors="pt").input_features
         encoder = model.module.get_encoder()
         return encoder.conv2(torch.relu(encoder.conv1(mel)))[0].T
+    if model.family == "wav2vec2-bert":  # each bin is normalised over time: leave that out
+        options = {"do_normalize_per_mel_bins": False, "return_tensors": "pt"}
+        return model.processor(wave, sampling_rate=RATE_HZ, **options).input_features[0]
     extractor = model.module.base_model.feature_extractor
     for layer in extractor.conv_layers:
         if isinstance(getattr(layer, "layer_norm", None), torch.nn.GroupNorm):
             layer.layer_norm = torch.nn.Identity()  # normalises over time: every frame would move
-    return extractor(torch.from_numpy(wave)[None])[0].T
+    frames = extractor(torch.from_numpy(wave)[None])
+    if model.family == "sew":
+        frames = model.module.encoder.pool(frames)
+    return frames[0].T
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -45,13 +52,14 @@ def test_an_impulse_moves_exactly_the_frames_that_see_it(family):
         np.testing.assert_array_equal(changed[: len(sees)].numpy(), sees)
 
 
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "whisper"])
+@pytest.mark.parametrize("family", [name for name in FAMILIES if "whisper" not in name])
 @torch.no_grad()
 def test_count_equals_the_model_s(family):
     model = tiny_model(family)
-    for samples in [400, 719, 720, 16000, 16001, 23456]:
-        frames = front_end(model, np.zeros(samples, dtype=np.float32))
-        assert frame_grid(model).count(samples) == len(frames)
+    for samples in [1040, 1359, 1360, 16000, 16001, 23456]:
+        wave = np.random.default_rng(0).normal(size=samples).astype(np.float32)
+        states = hidden_states(model, wave)
+        assert frame_grid(model).count(samples) == len(states.times_s) == states.values.shape[1]
 
 
 def test_numbers_every_reader_meets():

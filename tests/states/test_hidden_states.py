@@ -5,7 +5,12 @@ import pytest
 import torch
 from tiny import FAMILIES, tiny_model
 
-from speech_interp.speech.audio import AudioError, NotFiniteAudioError, TooLongAudioError
+from speech_interp.speech.audio import (
+    AudioError,
+    NotFiniteAudioError,
+    ScaleAudioError,
+    TooLongAudioError,
+)
 from speech_interp.speech.corpus import Interval
 from speech_interp.states.hidden_states import (
     HiddenStates,
@@ -45,11 +50,18 @@ def test_layers_follow_the_convention(model):
 @torch.no_grad()
 def test_last_layer_is_before_any_final_norm(model):
     wave = noise()
+    if (
+        model.family == "wav2vec2-conformer"
+    ):  # its layers end in a norm: a second, untrained, is none
+        model.module.encoder.layer_norm.weight.mul_(2)
     last = hidden_states(model, wave).values[-1]
     final = encoder_of(model)(model_inputs(model, wave)).last_hidden_state[0, : len(last)]
     encoder = encoder_of(model)
     stable = getattr(model.module.config, "do_stable_layer_norm", False)
-    if model.family == "whisper" or stable:
+    if model.family == "sew":  # parts its frames again after the last layer
+        last = encoder.encoder.upsample(last[None])[0]
+        final = encoder(model_inputs(model, wave)).last_hidden_state[0, : len(last)]
+    if model.family in ("whisper", "wav2vec2-conformer") or stable:
         norm = encoder.layer_norm if model.family == "whisper" else encoder.encoder.layer_norm
         assert (last - final).abs().max() > 1e-3
         last = norm(last)
@@ -105,7 +117,7 @@ def test_silence_in_the_middle_of_a_study_is_no_error(model):
     assert hidden_states(model, np.zeros(1600, np.float32)).values.isfinite().all()
 
 
-@pytest.mark.parametrize("family", ["wav2vec2-stable", "whisper"])
+@pytest.mark.parametrize("family", ["wav2vec2-stable", "whisper", "sew", "wav2vec2-bert"])
 def test_stream_gives_every_frame_once(family):
     model, wave = tiny_model(family), noise(7.3)
     whole = hidden_states(model, wave)
@@ -170,3 +182,21 @@ def test_pool_refuses_what_lies_outside():
         pool(planted_states(), [Interval("A", 0.5, 0.6)])
     with pytest.raises(ValueError, match="got none"):
         pool(planted_states(), [])
+
+
+def test_floats_in_the_range_of_integers_are_refused(model):
+    loud = noise() * 32768
+    for entrance in (hidden_states, model_inputs, lambda m, w: list(stream_hidden_states(m, w))):
+        with pytest.raises(ScaleAudioError, match=r"wave: its peak is .* expected samples in \[-1"):
+            entrance(model, loud)
+    assert torch.isfinite(hidden_states(model, loud / 32768).values).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_pooled_states_of_half_precision(dtype):
+    """A mean of numbers that half precision holds is not rounded to it again."""
+    values = torch.full((2, 3, 4), 256.0)
+    values[:, 2] = 258.0  # the mean, 256 2/3, is not a number of bfloat16
+    states = HiddenStates(values.to(dtype), np.array([0.0, 0.02, 0.04]))
+    found = pool(states, [Interval("a", 0.0, 0.05)])
+    torch.testing.assert_close(found, torch.full((2, 1, 4), 770 / 3))

@@ -234,3 +234,16 @@ def test_real_speech_from_mfccs():
         even += list(abs(np.linspace(0, utterance.duration_s, len(truth) + 1)[:-1] - starts))
     assert len(errors) > 100
     assert np.median(errors) < 0.03 < 0.5 * np.median(even)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_states_of_half_precision_make_the_same_scorer(dtype):
+    rng = np.random.default_rng(0)
+    times_s = 0.02 * np.arange(50)
+    values = torch.tensor(rng.normal(size=(1, 50, 3)), dtype=dtype)
+    said = Utterance(id="a", text="", phones=(Interval("AA", 0.0, 0.5), Interval("S", 0.5, 1.0)))
+    half = fit_phones([HiddenStates(values, times_s)], [said], layer=0)
+    full = fit_phones([HiddenStates(values.float(), times_s)], [said], layer=0)
+    assert np.array_equal(half.weights, full.weights)
+    states = HiddenStates(values, times_s)
+    assert half.log_probs(states).shape == (50, 2)

@@ -10,6 +10,7 @@ import transformers
 from tiny import tiny_model
 
 from speech_interp.methods import attribution
+from speech_interp.speech.audio import ScaleAudioError
 from speech_interp.states import scores
 from speech_interp.states.hidden_states import hidden_states
 
@@ -223,6 +224,17 @@ def test_whisper_word_scores_are_single_scores_and_take_rivals():
     torch.testing.assert_close(by_word, torch.cat([one, two, swapped]), atol=1e-5, rtol=0)
 
 
+class Writes(torch.nn.Module):
+    """A model that gives the same logits (1, frame, label) for every sound."""
+
+    def __init__(self, logits):
+        super().__init__()
+        self.logits = torch.nn.Parameter(logits, requires_grad=False)
+
+    def forward(self, waves):
+        return SimpleNamespace(logits=self.logits.expand(len(waves), -1, -1))
+
+
 def test_words_of_the_best_ctc_path_hold_the_frames_of_their_letters():
     vocabulary = "_|ABC"
     path = [0, 2, 2, 0, 3, 1, 0, 4, 0, 4, 0]
@@ -233,7 +245,8 @@ def test_words_of_the_best_ctc_path_hold_the_frames_of_their_letters():
         decode=lambda ids: "".join(vocabulary[i] for i, _ in itertools.groupby(ids) if i > 1),
     )
     model = SimpleNamespace(
-        module=lambda waves: SimpleNamespace(logits=logits.expand(len(waves), -1, -1)),
+        family="wav2vec2",
+        module=Writes(logits),
         processor=SimpleNamespace(tokenizer=tokenizer, do_normalize=True),
     )
     first, second = scores.ctc_words(model, noise())
@@ -241,3 +254,11 @@ def test_words_of_the_best_ctc_path_hold_the_frames_of_their_letters():
     assert (second.label, second.places, second.tokens) == ("CC", (7, 9), (4, 4))
     by_word = scores.ctc_word_scores(model, [first, second])(torch.tensor(noise())[None])
     torch.testing.assert_close(by_word, logits.log_softmax(-1)[0, 1, 2].expand(1, 2))
+
+
+def test_floats_in_the_range_of_integers_are_refused():
+    loud = torch.tensor(noise() * 32768)[None].requires_grad_()
+    with pytest.raises(ScaleAudioError, match="waves: its peak is"):
+        scores.ctc_log_probs(ctc_model(), loud)
+    with pytest.raises(ScaleAudioError, match="waves: its peak is"):
+        scores.log_mel(tiny_model("whisper"), loud)

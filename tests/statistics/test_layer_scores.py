@@ -76,3 +76,11 @@ def test_what_is_detectable_is_detected_so_often():
         for _ in range(300)
     ]
     assert np.mean(shown) == pytest.approx(0.8, abs=0.1)
+
+
+def test_scores_become_percent_and_errors():
+    scores = LayerScores(np.array([0.2, 0.5]), np.array([[0.1, 0.4], [0.3, 0.6]]), "voices")
+    wrong = scores.scaled(-100, plus=100)
+    np.testing.assert_allclose(wrong.score(), [80, 50])
+    np.testing.assert_allclose(wrong.interval(level=0.99)[:, 0], [70, 90], atol=0.2)
+    assert wrong.paired_by == "voices"

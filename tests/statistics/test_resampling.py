@@ -8,6 +8,7 @@ from speech_interp.statistics.resampling import (
     draw_halves,
     draw_weights,
     limits,
+    maximum_p_value,
     paired_by,
     weighted_median,
 )
@@ -69,24 +70,6 @@ def test_names_tell_other_groups_apart():
     assert paired_by() == ""
 
 
-def test_halves_hold_half_of_the_groups_and_each_group_whole():
-    speakers, sentences = np.repeat(np.arange(6), 8), np.tile(np.arange(8), 6)
-    halves = draw_halves(speakers, sentences, resamples=60)
-    assert set(np.unique(halves)) == {0, 1}
-    for half in halves:
-        inside = half.astype(bool)
-        assert len(set(speakers[inside])) == 3 and len(set(sentences[inside])) == 4
-        assert inside.sum() == 3 * 4  # every chosen speaker with every chosen sentence
-    assert halves.mean(0) == pytest.approx(0.25, abs=0.2) and len(np.unique(halves, axis=0)) > 40
-
-
-def test_halves_of_what_shares_nothing_spread_as_the_mean_does():
-    x = np.random.default_rng(3).normal(size=400)
-    halves = draw_halves(np.arange(400), resamples=2000)
-    means = halves @ x / halves.sum(1)
-    assert means.std() == pytest.approx(x.std() / 400**0.5, rel=0.1)
-
-
 def test_errors_name_what_came():
     with pytest.raises(ValueError, match="grouping 1 has one group only"):
         draw_weights([0, 1], ["a", "a"])
@@ -96,5 +79,29 @@ def test_errors_name_what_came():
         draw_weights([0, 1], ["a", "b", "c"])
     with pytest.raises(ValueError, match="level is 95"):
         limits(np.zeros((3, 2)), 95)
-    with pytest.raises(ValueError, match="grouping 1 has 3 groups; half-samples need at least 4"):
-        draw_halves(range(6), [0, 1, 2, 0, 1, 2])
+
+
+def test_halves_keep_half_of_the_groups_of_each_grouping():
+    speakers, texts = np.repeat(np.arange(8), 12), np.tile(np.arange(12), 8)
+    kept = draw_halves(speakers, texts, resamples=50, seed=1)
+    for row in kept:
+        own = row.astype(bool)
+        assert len(set(speakers[own])) == 4 and len(set(texts[own])) == 6 and own.sum() == 24
+    np.testing.assert_array_equal(kept, draw_halves(speakers, texts, resamples=50, seed=1))
+    assert len({row.tobytes() for row in kept}) > 40
+    with pytest.raises(ValueError, match="grouping 1 has 5 groups"):
+        draw_halves(speakers, speakers % 5)
+
+
+def test_the_best_of_many_layers_is_judged_by_the_best_of_many():
+    """Under the null the value is uniform, and far from uniform if layers were judged alone."""
+    rng = np.random.default_rng(4)
+    values, alone = [], []
+    for _ in range(400):
+        scores = rng.normal(size=(40, 13)) + rng.normal(size=(40, 1))  # layers go together
+        values.append(maximum_p_value(scores[0], scores[1:]))
+        best = scores[0].argmax()
+        alone.append((1 + (scores[1:, best] >= scores[0, best]).sum()) / 40)
+    assert np.mean(np.array(values) <= 0.05) == pytest.approx(0.05, abs=0.03)
+    assert np.mean(values) == pytest.approx(0.5, abs=0.05)
+    assert np.mean(np.array(alone) <= 0.05) > 0.09

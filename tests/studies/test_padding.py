@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tiny import tiny_model
 
+from speech_interp.speech.audio import ScaleAudioError
 from speech_interp.studies.padding import padding_change
 
 
@@ -25,6 +26,11 @@ def test_two_ways_and_no_other(family, wave):
     assert change[False, False] > 0.01
     assert change[True, True] < 1e-4
     assert min(change[True, False], change[False, True]) > 10 * change[True, True]
+
+
+def test_floats_in_the_range_of_integers_are_refused(wave):
+    with pytest.raises(ScaleAudioError, match="its peak is"):
+        padding_change(tiny_model("wav2vec2"), wave * 32768, 1.0)
 
 
 def test_no_silence_changes_nothing(wave):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from speech_interp.studies.word_distances import same_word_nearer
 
@@ -52,3 +53,12 @@ def test_words_score_one_voices_nothing_and_noise_half():
 def test_errors_name_what_came():
     with pytest.raises(ValueError, match="3 words and 11 texts, states hold 11"):
         same_word_nearer(planted(1, 1), WORDS[:3], TEXTS)
+
+
+def test_tensors_of_half_precision():
+    rng = np.random.default_rng(0)
+    half = torch.tensor(rng.normal(size=(2, 3, 6, 8)), dtype=torch.bfloat16)
+    words, texts = list("abcdef"), ["x", "y"] * 3
+    found = same_word_nearer(half, words, texts, resamples=20)
+    full = same_word_nearer(half.float().numpy(), words, texts, resamples=20)
+    assert np.array_equal(found.values, full.values)

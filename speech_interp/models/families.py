@@ -1,0 +1,79 @@
+"""The families of speech encoders that the package looks into: one row for each.
+
+A row says where transformers keeps the Transformer layers, what the encoder takes, which grid its
+frames lie on (`states.frames` computes it), and which preparation its checkpoints are trained
+with. A new family is one more row; CONTRIBUTING.md shows how to find it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+HOW_TO_ADD = (
+    "To add it, put a row into speech_interp/models/families.py (where its layers are, what it "
+    "takes, the grid of its frames) and its name into FAMILIES of tests/tiny.py, whose impulse and "
+    "hook tests then tell whether the row is right"
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """What differs between encoders; the names are those of transformers."""
+
+    name: str  # `model_type` in config.json
+    layers: str = "encoder.layers"  # of the Transformer, seen from the encoder
+    has_decoder: bool = False  # then the encoder is what get_encoder() gives, else base_model
+    inputs: str = "input_values"  # what the feature extractor makes: the wave, or input_features
+    grid: str = "convolutions"  # one of `states.frames.GRIDS`
+    differentiable: bool = True  # `states.scores` makes the inputs itself, with gradients
+    extractor: str = "Wav2Vec2FeatureExtractor"
+    processor: str = "Wav2Vec2Processor"
+    extractor_options: Callable[[Any], dict[str, Any]] = lambda config: {"do_normalize": True}
+    attentions: tuple[str, ...] = ("sdpa", "eager")
+    longest_s: float = 120.0  # of one pass: attention grows with the square of the duration
+
+
+FAMILIES: dict[str, Family] = {
+    family.name: family
+    for family in (
+        Family("wav2vec2"),
+        Family("hubert"),
+        Family("data2vec-audio"),
+        Family("unispeech-sat"),
+        Family("wav2vec2-conformer"),
+        Family("sew", grid="squeezed convolutions"),
+        Family(
+            "wav2vec2-bert",
+            inputs="input_features",
+            grid="filterbank",
+            differentiable=False,
+            extractor="SeamlessM4TFeatureExtractor",
+            processor="Wav2Vec2BertProcessor",
+            extractor_options=lambda config: {"stride": 2},
+        ),
+        Family(
+            "wavlm",
+            attentions=("eager",),
+            # The base models, alone of all, were trained on waves as they are.
+            extractor_options=lambda config: {"do_normalize": config.feat_extract_norm == "layer"},
+        ),
+        Family(
+            "whisper",
+            layers="layers",
+            has_decoder=True,
+            inputs="input_features",
+            grid="whisper",
+            extractor="WhisperFeatureExtractor",
+            processor="WhisperProcessor",
+            extractor_options=lambda config: {"feature_size": config.num_mel_bins},
+            longest_s=30.0,
+        ),
+    )
+}
+
+
+def family_of(name: str) -> Family:
+    """The row of a family, by its `model_type`. Raises ValueError, saying how to add another."""
+    if name not in FAMILIES:
+        raise ValueError(f"a {name} model, expected one of {', '.join(FAMILIES)}. {HOW_TO_ADD}")
+    return FAMILIES[name]

@@ -1,0 +1,53 @@
+"""What turns a wave into a model's input, and text into tokens: the files of it may be missing."""
+
+from pathlib import Path
+from typing import Any
+
+from speech_interp.models.checkpoint_files import has_extractor, has_tokenizer
+from speech_interp.models.families import Family
+
+
+class NoTokenizerError(ValueError):
+    """A model that was loaded without a tokenizer was asked for text."""
+
+
+def load_processor(folder: Path, family: Family, config: Any, *, text: bool) -> tuple[Any, str]:
+    """The feature extractor, with the tokenizer where there is one, and words on what is missing.
+
+    Training leaves both files out: then the extractor is the one that the family's checkpoints
+    have, and the words, part of the model's line, say so. `text`: the head reads or writes some;
+    `config` is that of the loaded module: a tokenizer would read it as it was saved.
+    """
+    import transformers as tr
+
+    extractor_class, words = getattr(tr, family.extractor), ""
+    safely = {"local_files_only": True, "trust_remote_code": False}
+    if has_extractor(folder):
+        extractor = extractor_class.from_pretrained(folder, **safely)
+    else:
+        options = family.extractor_options(config)
+        said = ", ".join(f"{name}={value}" for name, value in options.items())
+        words += f"; no preprocessor file, so the default of {family.name} ({said})"
+        extractor = extractor_class(**options)
+    if not has_tokenizer(folder):
+        return extractor, words + "; no tokenizer, so no text" * text
+    tokenizer = tr.AutoTokenizer.from_pretrained(folder, config=config, **safely)
+    processor_class = getattr(tr, family.processor)
+    return processor_class(feature_extractor=extractor, tokenizer=tokenizer), words
+
+
+def extractor_of(model) -> Any:
+    """The feature extractor of a loaded model, whether or not a tokenizer came with it."""
+    return getattr(model.processor, "feature_extractor", model.processor)
+
+
+def tokenizer_of(model) -> Any:
+    """The tokenizer of a loaded model. Raises NoTokenizerError, a ValueError, if it has none."""
+    tokenizer = getattr(model.processor, "tokenizer", None)
+    if tokenizer is None:
+        raise NoTokenizerError(
+            f"{getattr(model, 'name', model.family)} was loaded without a tokenizer: put "
+            "tokenizer.json (or vocab.json) and tokenizer_config.json of the model that it was "
+            "trained from into its folder"
+        )
+    return tokenizer

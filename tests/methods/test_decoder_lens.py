@@ -1,0 +1,201 @@
+"""The decoder lens against plain generation, models with fewer layers, and hooks on the decoder."""
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_model
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from speech_interp.methods import decoder_lens as module
+from speech_interp.methods.decoder_lens import (
+    DecoderLens,
+    decoder_lens,
+    decoder_reading,
+    encoder_outputs,
+    logit_lens,
+    spelled,
+    window_states,
+    word_chances,
+)
+from speech_interp.speech.audio import TooLongAudioError
+from speech_interp.states import scores
+from speech_interp.states.hidden_states import model_inputs
+
+PROMPT, END = [3], 2
+SPECIAL = [0, 1, END, *PROMPT, 4]
+MERGES = [("Ġ", "t"), ("h", "e"), ("Ġt", "he"), ("Ġ", "a"), ("a", "t"), ("Ġ", "h")]
+
+
+class SomeTokenizer:
+    """A tokenizer of a few letters whose first merge can be left out, as in published files."""
+
+    all_special_ids, prefix_tokens, eos_token_id = SPECIAL, PROMPT, END
+
+    def __init__(self, first_merge=0):
+        special = [f"<{i}>" for i in range(5)]
+        pieces = special + [*"Ġtheabcdfgiklmnoprsuvwxyz"] + ["".join(m) for m in MERGES]
+        pieces += [f"<more {i}>" for i in range(60 - len(pieces))]
+        vocabulary = {piece: i for i, piece in enumerate(pieces)}
+        self.backend_tokenizer = Tokenizer(models.BPE(vocabulary, MERGES[first_merge:]))
+        self.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        self.backend_tokenizer.decoder = decoders.ByteLevel()
+        self.backend_tokenizer.add_special_tokens(special)
+
+    def encode(self, text, add_special_tokens=False):
+        return self.backend_tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
+
+    def decode(self, ids):
+        return self.backend_tokenizer.decode(list(ids), skip_special_tokens=False)
+
+
+def whisper(seed=0):
+    model = tiny_model("whisper", seed=seed)
+    model.processor.tokenizer = SomeTokenizer()
+    with torch.no_grad():  # so that layers differ, and the norm cannot be left out unnoticed
+        for parameter in model.module.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(0, 0.5)
+        model.module.get_encoder().layer_norm.weight.uniform_(0.3, 3)
+        model.module.get_encoder().layer_norm.bias.normal_()
+        model.module.get_decoder().layer_norm.weight.uniform_(0.3, 3)
+    settings = model.module.generation_config
+    settings.suppress_tokens, settings.begin_suppress_tokens = [0, 1, 3, 4, 40], [END]
+    return model
+
+
+def noise(seed=0, count=8000):
+    return np.random.default_rng(seed).normal(0.1, 0.3, count).astype(np.float32)
+
+
+def generated(model, wave, longest):
+    """What `generate` of transformers writes, from the prompt on."""
+    written = model.module.generate(model_inputs(model, wave), max_new_tokens=longest)[0].tolist()
+    return [*PROMPT, *[token for token in written if token not in SPECIAL], END]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_last_layer_writes_what_plain_generation_writes_token_for_token(seed):
+    model, wave = whisper(seed), noise(seed)
+    lens = decoder_lens(model, wave, longest=12)
+    assert list(lens.ids[-1]) == generated(model, wave, 12)
+    assert list(lens.ids[-1]) == scores.whisper_ids(model, wave, longest=12)
+    assert len(lens.ids) == len(lens.texts) == len(lens.stopped) == 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_layer_k_writes_what_a_model_writes_without_the_layers_above(seed):
+    model, wave = whisper(seed), noise(seed)
+    lens = decoder_lens(model, wave, longest=12)
+    layers = model.module.get_encoder().layers
+    for k in (2, 1, 0):
+        del layers[k:]
+        assert list(lens.ids[k]) == generated(model, wave, 12)
+    assert len(set(lens.ids)) > 1
+
+
+def test_the_last_states_are_those_that_the_encoder_returns_bit_for_bit():
+    model, wave = whisper(), noise()
+    with torch.no_grad():
+        expected = model.module.get_encoder()(model_inputs(model, wave)).last_hidden_state[0]
+    outputs = encoder_outputs(model, wave)
+    assert torch.equal(outputs[-1], expected) and len(outputs) == 4
+    assert outputs.shape[1] == 1500  # padding and all: the decoder attends to it
+    assert not torch.equal(window_states(model, wave)[-1], expected)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_prompt_of_several_tokens_stands_before_every_text(seed, monkeypatch):
+    """As in multilingual models, whose prompt names language and task."""
+    model, wave, longer = whisper(seed), noise(seed), [*PROMPT, 4]
+    monkeypatch.setattr(module, "whisper_ids", lambda *call, **options: [*longer, 9, END])
+    lens = decoder_lens(model, wave, longest=8)
+    written = model.module.generate(
+        model_inputs(model, wave), decoder_input_ids=torch.tensor([longer]), max_new_tokens=8
+    )[0].tolist()
+    assert list(lens.ids[-1]) == [*longer, *[t for t in written if t not in SPECIAL], END]
+    assert all(ids[:2] == tuple(longer) for ids in lens.ids)
+    found = word_chances(model, wave, "the hat")
+    ids = [*longer, *spelled(model.processor.tokenizer, "the hat"), END]
+    words = scores.whisper_words(model, ids)
+    with torch.no_grad():
+        alone = scores.whisper_word_scores(model, ids, words)(torch.tensor(wave)[None])[0]
+    np.testing.assert_allclose(found.log_probs[-1], alone, atol=1e-3)
+
+
+def test_texts_end_at_the_limit_and_say_so():
+    model, wave = whisper(), noise()
+    long, short = (decoder_lens(model, wave, longest=n) for n in (12, 3))
+    for k in range(4):
+        text = long.ids[k][len(PROMPT) : -1]
+        if len(text) > 3:
+            assert short.stopped[k] and short.ids[k] == (*PROMPT, *text[:3], END)
+    assert any(short.stopped)
+    assert not any(set(SPECIAL) & set(ids[len(PROMPT) : -1]) for ids in long.ids)
+
+
+def test_chances_of_words_are_single_scores_of_the_model_cut_off_at_each_layer():
+    model, wave, text = whisper(), noise(), "the hat at"
+    found = word_chances(model, wave, text)
+    assert found.words == ("the", "hat", "at") and found.log_probs.shape == (4, 3)
+    ids = [*PROMPT, *spelled(model.processor.tokenizer, text), END]
+    words = scores.whisper_words(model, ids)
+    layers = model.module.get_encoder().layers
+    for k in (3, 2, 1, 0):
+        del layers[k:]
+        with torch.no_grad():
+            for word, value in zip(words, found.log_probs[k], strict=True):
+                alone = scores.whisper_score(model, ids, word.places)(torch.tensor(wave)[None])
+                assert float(alone) == pytest.approx(value, abs=1e-3)
+    assert found.per_word().tolist() == pytest.approx(found.log_probs.mean(1).tolist())
+    with pytest.raises(ValueError, match="text is '', expected a text with words"):
+        word_chances(whisper(), wave, "")
+
+
+def test_a_lost_first_merge_is_put_back():
+    whole, published = SomeTokenizer(), SomeTokenizer(first_merge=1)
+    text = "the hat that"
+    assert whole.encode(" " + text) != published.encode(" " + text)
+    for tokenizer in (whole, published):
+        assert spelled(tokenizer, text) == whole.encode(" " + text)
+        assert tokenizer.decode(spelled(tokenizer, text)).strip() == text
+
+
+def test_the_encoder_is_itself_again_afterwards_even_after_an_error():
+    model, wave = whisper(), noise()
+    encoder, inputs = model.module.get_encoder(), model_inputs(model, wave)
+    with torch.no_grad():
+        before = encoder(inputs).last_hidden_state
+        with pytest.raises(KeyError), decoder_reading(model, before + 1):
+            assert torch.equal(encoder(inputs).last_hidden_state, before + 1)
+            raise KeyError
+        assert torch.equal(encoder(inputs).last_hidden_state, before)
+
+
+def test_errors_of_texts_are_counted_beside_the_truth():
+    lens = DecoderLens(((3, 2),) * 3, ("", "a goat", "A boat."), (False,) * 3)
+    assert lens.word_errors("a boat").tolist() == [1, 0.5, 0]
+    assert lens.character_errors("a boat").tolist() == pytest.approx([1, 1 / 6, 0])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_decoder_layers_are_read_as_the_last_one_is(seed):
+    model, wave, ids = whisper(seed), noise(seed), [3, 4, 9, 12, 7, 2]
+    lens = logit_lens(model, wave, ids)
+    assert lens.shape == (4, 5, 60)
+    layers, inputs = model.module.get_decoder().layers, model_inputs(model, wave)
+    prefix = torch.tensor([ids[:-1]])
+    for k in (3, 2, 1, 0):
+        del layers[k:]
+        with torch.no_grad():
+            logits = model.module(input_features=inputs, decoder_input_ids=prefix).logits[0]
+        assert torch.equal(lens[k], logits.log_softmax(-1))
+
+
+def test_silence_is_read_and_what_cannot_be_is_refused():
+    model = whisper()
+    lens = decoder_lens(model, np.zeros(8000, np.float32), longest=4)
+    assert len(lens.texts) == 4
+    with pytest.raises(TooLongAudioError, match=r"31\.0 s"):
+        window_states(model, np.zeros(31 * 16_000, np.float32))
+    with pytest.raises(ValueError, match="family is 'hubert', and only whisper has a decoder"):
+        decoder_lens(tiny_model("hubert"), noise())
