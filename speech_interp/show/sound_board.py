@@ -60,17 +60,26 @@ def sound_board(tables: Sequence[Table], *, title: str, rate_hz: int = 16_000) -
     samples = [s for t in tables for row in _checked(t).cells for s in row if s is not None]
     if not samples:
         raise ValueError("tables: no sample in any of them")
+    sound, spans = joined(samples, rate_hz)
+    cells = iter(spans)
+    grids = "".join(_table(table, cells) for table in tables)
+    return sound_page(sound, rate_hz, title, grids, count=len(samples))
+
+
+def joined(
+    samples: Sequence[Sample], rate_hz: int
+) -> tuple[Float[np.ndarray, " sample"], list[tuple[float, float]]]:
+    """Return one sound with a pause before each sample and at the end, and where each lies (s).
+
+    Raises ValueError for a wave that is not mono, finite floats, or more sound than a player holds.
+    """
     gap = np.zeros(round(GAP_S * rate_hz), np.float32)
     sound = np.concatenate([x for s in samples for x in (gap, _checked_wave(s))] + [gap])
     if len(sound) > LONGEST_S * rate_hz:
         raise ValueError(f"a player holds at most {LONGEST_S} s; got {len(sound) / rate_hz:.0f} s")
     lengths = itertools.chain.from_iterable((len(gap), len(s.wave)) for s in samples)
     starts = np.cumsum(list(lengths)).reshape(-1, 2)[:, 0] / rate_hz
-    spans = iter(zip(starts, starts + [len(s.wave) / rate_hz for s in samples], strict=True))
-    grids = "".join(_table(table, spans) for table in tables)
-    html = _page(sound, rate_hz, title, grids)
-    seconds = len(sound) / rate_hz
-    return Player(html, f"Player({title!r}, {len(samples)} sounds, {seconds:.1f} s)")
+    return sound, [(t, t + len(s.wave) / rate_hz) for t, s in zip(starts, samples, strict=True)]
 
 
 def _checked(table: Table) -> Table:
@@ -128,15 +137,24 @@ def _cell(sample: Sample | None, column: int, spans, right_px: float) -> str:
     )
 
 
-def _page(sound, rate_hz, title, grids) -> str:
-    script, style, version = assets()
+def sound_page(
+    sound: Float[np.ndarray, " sample"],
+    rate_hz: int,
+    title: str,
+    grids: str,
+    *,
+    count: int,
+    style: str = "",
+) -> Player:
+    """Return the player of HTML grids whose cells name spans of the sound; `style`: more CSS."""
+    script, common, version = assets()
     duration_s, label = len(sound) / rate_hz, safe_text(title)
     encoded = base64.b64encode(encode_mp3(sound, rate_hz)).decode()
-    return (
+    html = (
         f'<div class="si-player si-boards tex2jax_ignore mathjax_ignore" data-version="{version}" '
         f'data-duration="{duration_s:.5f}" data-rate="{rate_hz}" role="group" '
         f'aria-label="player: {label}" data-lm-suppress-shortcuts="true">'
-        f"<style>{style}{_board_style()}</style>"
+        f"<style>{common}{_board_style()}{style}</style>"
         '<div class="si-bar"><button type="button" class="si-play" hidden>▶ Play</button>'
         f'<span class="si-title">{label}</span>'
         '<button type="button" class="si-out" aria-label="show more time" hidden>−</button>'
@@ -147,6 +165,7 @@ def _page(sound, rate_hz, title, grids) -> str:
         f'<audio controls preload="none" src="data:audio/mpeg;base64,{encoded}"></audio>'
         f"<script>{script}</script></div>"
     )
+    return Player(html, f"Player({title!r}, {count} sounds, {duration_s:.1f} s)")
 
 
 @cache
