@@ -1,0 +1,277 @@
+"""Where heads look: measures of attention maps, by head, over many utterances, keeping no map.
+
+A map `A` has one row for each query and one column for each key; rows sum to one. Attention on
+Whisper's padding is reported as a measure of its own; all other measures see the rows and keys of
+the speech alone, each row divided by what it leaves there. Rows are computed in blocks.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from numpy import ndarray
+from scipy.stats import rankdata
+from torch import Tensor
+
+from speech_interp.speech.corpus import SILENCE
+from speech_interp.states.attention import AttentionStep
+from speech_interp.statistics.layer_scores import LayerScores
+
+TYPES = ("globalness", "verticality", "diagonality")
+MEASURES = (*TYPES, "window", "likeness", "padding", "first", "silence", "same_phone")
+WINDOW_SHARE = 0.9  # `window` holds this share of the attention
+FIRST_FRAMES = 5  # `first`: attention on so many keys at the start
+
+
+@torch.no_grad()
+def head_patterns(
+    attention: AttentionStep | Float[Tensor, "head query key"],
+    *,
+    speech_count: int | None = None,
+    labels: Sequence[str] | None = None,
+    rows_at_once: int = 256,
+) -> dict[str, Float[ndarray, " head"]]:
+    """Return every measure of `MEASURES` for each head of one attention, in one utterance.
+
+    - globalness: mean entropy of the rows, over the log of the number of keys: 0 to 1;
+    - verticality: minus the entropy of the mean row, over the same: -1 to 0;
+    - diagonality: minus the mean of |q / Q - k / K|, weighted by A, for query q of Q, key k of K;
+    - window: the smallest w (frames) so that |q - k| <= w holds 90 % of the attention;
+    - likeness: mean correlation of the map with those of the other heads;
+    - padding, first, silence: share of the attention on the padding, on the first five keys, and
+      on silence;
+    - same_phone: of the attention outside the run of frames that joins on to the query with its
+      label, the share on frames with that label, minus what even attention would put there.
+      Rows of silence do not count.
+
+    `speech_count`: so many keys are the recording, what follows is padding (all by default).
+    `labels`: the phone of each frame of the recording, for `silence` and `same_phone`, which are
+    NaN without. `window` and `same_phone` are NaN where queries are not the frames.
+    Raises ValueError for labels or a speech count that do not fit the keys.
+    """
+    key_count = attention.key_count if isinstance(attention, AttentionStep) else attention.shape[2]
+    queries = attention.query_count if isinstance(attention, AttentionStep) else attention.shape[1]
+    count = key_count if speech_count is None else speech_count
+    if not 2 <= count <= key_count:
+        raise ValueError(f"speech_count is {count}, expected 2 to {key_count}, the number of keys")
+    if labels is not None and len(labels) != count:
+        raise ValueError(f"labels name {len(labels)} frames, expected {count}")
+    square = queries == key_count
+    row_count = count if square else queries
+    runs = None if labels is None else _Runs.of(labels)
+    total: dict[str, Tensor] = {}
+    for rows in torch.arange(row_count).split(rows_at_once):
+        whole = (
+            attention.weights(rows) if isinstance(attention, AttentionStep) else attention[:, rows]
+        )
+        for name, value in _block_sums(whole, rows, row_count, count, square, runs).items():
+            total[name] = total[name] + value if name in total else value
+    return _measures(total, row_count, count)
+
+
+def _block_sums(
+    whole: Float[Tensor, "head row key"],
+    rows: Tensor,
+    row_count: int,
+    count: int,
+    square: bool,
+    runs: "_Runs | None",
+) -> dict[str, Tensor]:
+    """Return sums over a block of rows: all that the measures need of it."""
+    on_speech = whole[:, :, :count].double()
+    left = on_speech.sum(-1, keepdim=True)
+    maps = on_speech / left.clamp_min(1e-30)
+    distance = (rows[:, None] / row_count - torch.arange(count) / count).abs()
+    flat = maps.flatten(1)
+    sums = {
+        "padding": (1 - left).clamp_min(0).sum((1, 2)),
+        "entropy": torch.special.entr(maps).sum((1, 2)),
+        "column": maps.sum(1),
+        "distance": (maps * distance).sum((1, 2)),
+        "products": flat @ flat.T,
+    }
+    if square:
+        sums["by_offset"] = _by_offset(maps, int(rows[0]), count)
+    if runs is not None:
+        sums["silence"] = maps[:, :, runs.silent].sum((1, 2))
+        if square:
+            sums |= runs.sums(maps, rows)
+    return sums
+
+
+def _by_offset(
+    maps: Float[Tensor, "head row key"], first_row: int, count: int
+) -> Float[Tensor, "head offset"]:
+    """Return the attention by the signed distance key - query, -(count - 1) to count - 1."""
+    heads, rows, keys = maps.shape
+    # Rows padded to keys + rows and read again one shorter shift by one each: a shear, so that a
+    # diagonal becomes a column.
+    padded = torch.nn.functional.pad(maps.flip(1), (0, rows))
+    sheared = padded.flatten(1)[:, : rows * (keys + rows - 1)].view(heads, rows, keys + rows - 1)
+    first_offset = -(first_row + rows - 1)
+    by_offset = torch.zeros(heads, 2 * count - 1, dtype=maps.dtype)
+    start = first_offset + count - 1
+    by_offset[:, start : start + keys + rows - 1] = sheared.sum(1)
+    return by_offset
+
+
+@dataclass(frozen=True)
+class _Runs:
+    """Runs of frames with one label."""
+
+    of_frame: Tensor  # the run of each frame
+    label_of_run: Tensor
+    silent: Tensor  # which frames are silence
+
+    @classmethod
+    def of(cls, labels: Sequence[str]) -> "_Runs":
+        codes = np.unique(np.asarray(labels), return_inverse=True)[1]
+        starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
+        of_frame = np.repeat(np.arange(len(starts)), np.diff([*starts, len(codes)]))
+        silent = torch.from_numpy(np.asarray(labels) == SILENCE)
+        return cls(torch.from_numpy(of_frame), torch.from_numpy(codes[starts]), silent)
+
+    def sums(self, maps: Float[Tensor, "head row key"], rows: Tensor) -> dict[str, Tensor]:
+        """Return the attention outside the own run, that on the same label there, and chance."""
+        own = self.of_frame[rows]
+        spoken = ~self.silent[rows]
+        frames = torch.nn.functional.one_hot(self.of_frame).double()  # (key, run)
+        by_run = maps @ frames
+        outside = torch.arange(frames.shape[1]) != own[:, None]  # (row, run)
+        same = (self.label_of_run == self.label_of_run[own][:, None]) & outside
+        even = (same * frames.sum(0)).sum(1) / (outside * frames.sum(0)).sum(1).clamp_min(1)
+        beyond = (by_run * outside).sum(-1) * spoken
+        return {
+            "outside": beyond.sum(1),
+            "same": (by_run * same).sum(-1).mul(spoken).sum(1),
+            "expected": (beyond * even).sum(1),
+        }
+
+
+def _measures(sums: dict[str, Tensor], rows: int, keys: int) -> dict[str, Float[ndarray, " head"]]:
+    """Return the measures from the sums over all rows of one utterance."""
+    mean_row = sums["column"] / rows
+    products = sums["products"] - rows / keys  # centred: every row has the mean 1 / keys
+    size = products.diagonal().clamp_min(1e-12).sqrt()
+    likeness = products / size[:, None] / size
+    others = len(likeness) - 1
+    missing = torch.full_like(size, torch.nan)
+    found = {
+        "globalness": sums["entropy"] / rows / np.log(keys),
+        "verticality": -torch.special.entr(mean_row).sum(1) / np.log(keys),
+        "diagonality": -sums["distance"] / rows,
+        "window": _window(sums["by_offset"]) if "by_offset" in sums else missing,
+        "likeness": (likeness.sum(1) - likeness.diagonal()) / others if others else missing,
+        "padding": sums["padding"] / rows,
+        "first": mean_row[:, :FIRST_FRAMES].sum(1),
+        "silence": sums["silence"] / rows if "silence" in sums else missing,
+        "same_phone": (sums["same"] - sums["expected"]) / sums["outside"].clamp_min(1e-12)
+        if "same" in sums
+        else missing,
+    }
+    return {name: found[name].numpy() for name in MEASURES}
+
+
+def _window(by_offset: Float[Tensor, "head offset"]) -> Float[Tensor, " head"]:
+    middle = by_offset.shape[1] // 2
+    within = by_offset[:, middle:].clone()
+    within[:, 1:] += by_offset[:, :middle].flip(1)
+    up_to = within.cumsum(1) / within.sum(1, keepdim=True)
+    return (up_to < WINDOW_SHARE - 1e-9).sum(1).double()
+
+
+def frame_labels(phones: Sequence, times_s: Float[ndarray, " frame"]) -> Shaped[ndarray, " frame"]:
+    """Return the label of the phone (`label`, `start_s`, `end_s`) at each time; silence outside."""
+    labels = np.full(len(times_s), SILENCE, dtype=object)
+    for phone in phones:
+        labels[(times_s >= phone.start_s) & (times_s < phone.end_s)] = phone.label
+    return labels.astype(str)
+
+
+@dataclass(frozen=True, eq=False)
+class HeadPatterns:
+    """Every measure of every head, utterance by utterance: small, and joined by `merge`."""
+
+    values: dict[str, Float[ndarray, "utterance layer head"]]
+
+    @classmethod
+    def of_steps(
+        cls,
+        steps: Iterable[AttentionStep],
+        *,
+        speech_count: int | None = None,
+        labels: Sequence[str] | None = None,
+    ) -> "HeadPatterns":
+        """Return the patterns of one utterance from the attentions of its layers, in order."""
+        found = [head_patterns(s, speech_count=speech_count, labels=labels) for s in steps]
+        if not found:
+            raise ValueError("steps: got none, expected the attentions of at least one layer")
+        return cls({name: np.stack([f[name] for f in found])[None] for name in MEASURES})
+
+    def __len__(self) -> int:
+        return len(self.values["globalness"])
+
+    def merge(self, other: "HeadPatterns") -> "HeadPatterns":
+        """Return the patterns of the utterances of both, in order."""
+        pairs = {name: (self.values[name], other.values[name]) for name in MEASURES}
+        for name, (one, two) in pairs.items():
+            if one.shape[1:] != two.shape[1:]:
+                raise ValueError(
+                    f"{name}: (layer, head) are {one.shape[1:]} and {two.shape[1:]}, expected equal"
+                )
+        return HeadPatterns({name: np.concatenate(pair) for name, pair in pairs.items()})
+
+    def mean(self, chosen=slice(None)) -> dict[str, Float[ndarray, "layer head"]]:
+        """Return each measure, mean over utterances, or over those that `chosen` picks."""
+        return {name: value[chosen].mean(0) for name, value in self.values.items()}
+
+    def by_layer(self, measure: str, *groupings: Sequence) -> LayerScores:
+        """Return a measure, mean over heads, with what it comes to when groups are drawn anew."""
+        return LayerScores.of_items(self.values[measure].mean(2), *groupings)
+
+    def shuffled(self, seed: int = 0) -> "HeadPatterns":
+        """Return the same with the heads of each utterance in an order of its own: a null."""
+        rng = np.random.default_rng(seed)
+        count, layers, heads = self.values["globalness"].shape
+        orders = np.stack([rng.permutation(layers * heads) for _ in range(count)])
+        flat = {name: v.reshape(count, -1) for name, v in self.values.items()}
+        return HeadPatterns(
+            {
+                name: np.take_along_axis(v, orders, 1).reshape(count, layers, heads)
+                for name, v in flat.items()
+            }
+        )
+
+
+def collect_patterns(
+    record: Callable[[object], tuple[Iterable[AttentionStep], dict]], utterances: Iterable
+) -> HeadPatterns:
+    """Return the patterns of many utterances; `record(utterance)` gives its steps and options.
+
+    Options are those of `HeadPatterns.of_steps`. Of each utterance only its measures are kept.
+    """
+    total = None
+    for utterance in utterances:
+        steps, options = record(utterance)
+        found = HeadPatterns.of_steps(steps, **options)
+        total = found if total is None else total.merge(found)
+    if total is None:
+        raise ValueError("utterances: got none, expected at least one")
+    return total
+
+
+def head_types(scores: dict[str, Float[ndarray, "layer head"]]) -> Shaped[ndarray, "layer head"]:
+    """Return the type of each head: the one of `TYPES` in whose order of heads it stands highest.
+
+    Every head gets a type, in an untrained network too. Where ranks are equal, the standardised
+    score decides.
+    """
+    ranks = []
+    for name in TYPES:
+        flat = np.asarray(scores[name], dtype=float).ravel()
+        spread = flat.std() or 1.0
+        ranks.append(rankdata(flat) + 1e-3 * np.tanh((flat - flat.mean()) / spread))
+    winner = np.argmax(ranks, axis=0).reshape(np.shape(scores[TYPES[0]]))
+    return np.array(TYPES)[winner]
