@@ -5,19 +5,17 @@ Whisper's padding is reported as a measure of its own; all other measures see th
 the speech alone, each row divided by what it leaves there. Rows are computed in blocks.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from numpy import ndarray
-from scipy.stats import rankdata
 from torch import Tensor
 
 from speech_interp.speech.corpus import SILENCE
 from speech_interp.states.attention import AttentionStep
-from speech_interp.statistics.layer_scores import LayerScores
 
 TYPES = ("globalness", "verticality", "diagonality")
 MEASURES = (*TYPES, "window", "likeness", "padding", "first", "silence", "same_phone")
@@ -30,7 +28,7 @@ def head_patterns(
     attention: AttentionStep | Float[Tensor, "head query key"],
     *,
     speech_count: int | None = None,
-    labels: Sequence[str] | None = None,
+    labels: Sequence[str] | ndarray | None = None,
     rows_at_once: int = 256,
 ) -> dict[str, Float[ndarray, " head"]]:
     """Return every measure of `MEASURES` for each head of one attention, in one utterance.
@@ -126,7 +124,7 @@ class _Runs:
     silent: Tensor  # which frames are silence
 
     @classmethod
-    def of(cls, labels: Sequence[str]) -> "_Runs":
+    def of(cls, labels: Sequence[str] | ndarray) -> "_Runs":
         codes = np.unique(np.asarray(labels), return_inverse=True)[1]
         starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
         of_frame = np.repeat(np.arange(len(starts)), np.diff([*starts, len(codes)]))
@@ -188,90 +186,3 @@ def frame_labels(phones: Sequence, times_s: Float[ndarray, " frame"]) -> Shaped[
     for phone in phones:
         labels[(times_s >= phone.start_s) & (times_s < phone.end_s)] = phone.label
     return labels.astype(str)
-
-
-@dataclass(frozen=True, eq=False)
-class HeadPatterns:
-    """Every measure of every head, utterance by utterance: small, and joined by `merge`."""
-
-    values: dict[str, Float[ndarray, "utterance layer head"]]
-
-    @classmethod
-    def of_steps(
-        cls,
-        steps: Iterable[AttentionStep],
-        *,
-        speech_count: int | None = None,
-        labels: Sequence[str] | None = None,
-    ) -> "HeadPatterns":
-        """Return the patterns of one utterance from the attentions of its layers, in order."""
-        found = [head_patterns(s, speech_count=speech_count, labels=labels) for s in steps]
-        if not found:
-            raise ValueError("steps: got none, expected the attentions of at least one layer")
-        return cls({name: np.stack([f[name] for f in found])[None] for name in MEASURES})
-
-    def __len__(self) -> int:
-        return len(self.values["globalness"])
-
-    def merge(self, other: "HeadPatterns") -> "HeadPatterns":
-        """Return the patterns of the utterances of both, in order."""
-        pairs = {name: (self.values[name], other.values[name]) for name in MEASURES}
-        for name, (one, two) in pairs.items():
-            if one.shape[1:] != two.shape[1:]:
-                raise ValueError(
-                    f"{name}: (layer, head) are {one.shape[1:]} and {two.shape[1:]}, expected equal"
-                )
-        return HeadPatterns({name: np.concatenate(pair) for name, pair in pairs.items()})
-
-    def mean(self, chosen=slice(None)) -> dict[str, Float[ndarray, "layer head"]]:
-        """Return each measure, mean over utterances, or over those that `chosen` picks."""
-        return {name: value[chosen].mean(0) for name, value in self.values.items()}
-
-    def by_layer(self, measure: str, *groupings: Sequence) -> LayerScores:
-        """Return a measure, mean over heads, with what it comes to when groups are drawn anew."""
-        return LayerScores.of_items(self.values[measure].mean(2), *groupings)
-
-    def shuffled(self, seed: int = 0) -> "HeadPatterns":
-        """Return the same with the heads of each utterance in an order of its own: a null."""
-        rng = np.random.default_rng(seed)
-        count, layers, heads = self.values["globalness"].shape
-        orders = np.stack([rng.permutation(layers * heads) for _ in range(count)])
-        flat = {name: v.reshape(count, -1) for name, v in self.values.items()}
-        return HeadPatterns(
-            {
-                name: np.take_along_axis(v, orders, 1).reshape(count, layers, heads)
-                for name, v in flat.items()
-            }
-        )
-
-
-def collect_patterns(
-    record: Callable[[object], tuple[Iterable[AttentionStep], dict]], utterances: Iterable
-) -> HeadPatterns:
-    """Return the patterns of many utterances; `record(utterance)` gives its steps and options.
-
-    Options are those of `HeadPatterns.of_steps`. Of each utterance only its measures are kept.
-    """
-    total = None
-    for utterance in utterances:
-        steps, options = record(utterance)
-        found = HeadPatterns.of_steps(steps, **options)
-        total = found if total is None else total.merge(found)
-    if total is None:
-        raise ValueError("utterances: got none, expected at least one")
-    return total
-
-
-def head_types(scores: dict[str, Float[ndarray, "layer head"]]) -> Shaped[ndarray, "layer head"]:
-    """Return the type of each head: the one of `TYPES` in whose order of heads it stands highest.
-
-    Every head gets a type, in an untrained network too. Where ranks are equal, the standardised
-    score decides.
-    """
-    ranks = []
-    for name in TYPES:
-        flat = np.asarray(scores[name], dtype=float).ravel()
-        spread = flat.std() or 1.0
-        ranks.append(rankdata(flat) + 1e-3 * np.tanh((flat - flat.mean()) / spread))
-    winner = np.argmax(ranks, axis=0).reshape(np.shape(scores[TYPES[0]]))
-    return np.array(TYPES)[winner]

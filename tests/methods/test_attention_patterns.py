@@ -5,40 +5,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from planted_heads import LABELS, own_run, planted_maps
 from recorded_attention import FAMILIES, recorded
 
 from speech_interp.methods import attention_patterns as patterns
-from speech_interp.methods.attention_patterns import HeadPatterns, head_patterns, head_types
-
-LABELS = list("aabbbacccabbcca")
+from speech_interp.methods.attention_patterns import head_patterns
 
 
 def random_maps(heads=4, rows=15, keys=15, seed=0):
     generator = torch.Generator().manual_seed(seed)
     return (2 * torch.randn(heads, rows, keys, generator=generator)).softmax(-1)
-
-
-def planted_maps(labels=LABELS):
-    """Heads that copy the neighbour, look at one frame, at the same phone elsewhere, everywhere."""
-    n = len(labels)
-    maps = torch.zeros(4, n, n)
-    for q in range(n):
-        maps[0, q, min(q + 1, n - 1)] = 1
-        maps[1, q, 4] = 1
-        run = own_run(labels, q)
-        same = [k for k in range(n) if labels[k] == labels[q] and k not in run]
-        maps[2, q, same] = 1 / len(same)
-        maps[3, q] = 1 / n
-    return maps
-
-
-def own_run(labels, q):
-    first = last = q
-    while first > 0 and labels[first - 1] == labels[q]:
-        first -= 1
-    while last + 1 < len(labels) and labels[last + 1] == labels[q]:
-        last += 1
-    return set(range(first, last + 1))
 
 
 def slow(maps, labels, speech):
@@ -133,47 +109,6 @@ def test_cumulative_diagonality_is_diagonality_in_another_unit():
     np.testing.assert_allclose(found, expected, atol=1e-3)
 
 
-def test_patterns_of_two_halves_merge_to_those_of_all():
-    steps = [recorded("wav2vec2")[2], recorded("hubert")[2]]
-    one, two = (HeadPatterns.of_steps(s) for s in steps)
-    both = patterns.collect_patterns(lambda s: (s, {}), steps)
-    merged = one.merge(two)
-    assert len(both) == len(merged) == 2
-    for name in patterns.MEASURES:
-        np.testing.assert_array_equal(both.values[name], merged.values[name])
-    np.testing.assert_allclose(
-        merged.mean()["globalness"],
-        (one.values["globalness"][0] + two.values["globalness"][0]) / 2,
-    )
-    with pytest.raises(ValueError, match="layer, head"):
-        one.merge(HeadPatterns.of_steps(steps[0][:1]))
-
-
-def test_shuffled_heads_keep_the_measures_of_a_head_together():
-    steps = recorded("wav2vec2")[2]
-    found = HeadPatterns.of_steps(steps)
-    mixed = found.shuffled(1)
-    pairs = [
-        sorted(zip(p.values["globalness"].ravel(), p.values["diagonality"].ravel(), strict=True))
-        for p in (found, mixed)
-    ]
-    assert pairs[0] == pairs[1]
-    assert not np.array_equal(found.values["globalness"], mixed.values["globalness"])
-
-
-def test_by_layer_is_the_mean_over_heads_and_utterances():
-    found = HeadPatterns.of_steps(recorded("wav2vec2")[2])
-    both = found.merge(HeadPatterns.of_steps(recorded("hubert")[2]))
-    scores = both.by_layer("first", ["a", "b"])
-    np.testing.assert_allclose(scores.score(), both.values["first"].mean((0, 2)))
-
-
-def test_types_of_planted_heads():
-    found = head_patterns(planted_maps())
-    scores = {name: value[None, [0, 1, 3]] for name, value in found.items()}
-    assert head_types(scores).tolist() == [["diagonality", "verticality", "globalness"]]
-
-
 def test_labels_of_frames():
     phones = [SimpleNamespace(label="AA", start_s=0.02, end_s=0.04)]
     labels = patterns.frame_labels(phones, np.array([0.01, 0.02, 0.03, 0.04]))
@@ -191,10 +126,3 @@ def test_labels_of_frames():
 def test_errors_name_what_came(options, message):
     with pytest.raises(ValueError, match=message):
         head_patterns(random_maps(), **options)
-
-
-def test_nothing_is_an_error():
-    with pytest.raises(ValueError, match="steps: got none"):
-        HeadPatterns.of_steps([])
-    with pytest.raises(ValueError, match="utterances: got none"):
-        patterns.collect_patterns(lambda u: u, [])
