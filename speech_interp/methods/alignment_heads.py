@@ -13,7 +13,40 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from speech_interp.states.attention import AttentionStep
+from speech_interp.speech.corpus import SILENCE, Utterance
+from speech_interp.states.attention import AttentionStep, record_attention
+from speech_interp.states.frames import frame_grid
+from speech_interp.states.hidden_states import model_inputs
+from speech_interp.states.scores import Written, whisper_words
+from speech_interp.states.transcripts import target_ids
+
+
+def teacher_forced(model, utterance: Utterance) -> tuple[list[AttentionStep], list[Written]]:
+    """Return every attention of Whisper while it is given the true text, and the text's words."""
+    ids = target_ids(model, utterance)
+    steps = record_attention(
+        model.module,
+        input_features=model_inputs(model, utterance.wave),
+        decoder_input_ids=torch.tensor([ids]),
+        use_cache=False,
+    )
+    return steps, whisper_words(model, ids)
+
+
+def timing_errors_ms(
+    model, utterance: Utterance, steps: Sequence[AttentionStep], words: Sequence[Written]
+) -> Float[ndarray, "layer head"]:
+    """Return for every cross-attention head how far word starts are from the truth, median, in ms.
+
+    `steps` and `words` are those of `teacher_forced`. Raises ValueError if the tokenizer's words
+    are not those of the utterance.
+    """
+    grid = frame_grid(model)
+    times_s = grid.times_s(grid.count(len(utterance.wave)))
+    truth_s = [word.start_s for word in utterance.words if word.label != SILENCE]
+    places = [word.places for word in words]
+    found = [word_starts(s, places, times_s) for s in steps if s.stack == "cross"]
+    return np.stack([start_errors_ms(starts_s, truth_s) for starts_s in found])
 
 
 def frames_of_tokens(weights: Float[Tensor, "head token frame"]) -> Int[ndarray, "head frame"]:

@@ -29,12 +29,15 @@ def all_heads(module: nn.Module, stack: str = "encoder") -> list[Head]:
 
 
 @contextmanager
-def heads_ablated(module: nn.Module, heads: Collection[Head], *, by: str = "mean"):
+def heads_ablated(
+    module: nn.Module, heads: Collection[Head], *, by: str = "mean", count: int | None = None
+):
     """Within, what these heads give to the output of their layer is replaced.
 
     By their mean over the positions of the pass ("mean"), which takes away what they tell about
-    one position and keeps what they tell about all, or by nothing ("zero"). One utterance a pass;
-    in generation token by token, "mean" works for the encoder alone.
+    one position and keeps what they tell about all, or by nothing ("zero"). `count`: only in so
+    many positions, and by their mean alone: the frames of the recording, without the padding.
+    One utterance a pass; in generation token by token, "mean" works for the encoder alone.
     Raises ValueError for a head that the model does not have.
     """
     if by not in ("mean", "zero"):
@@ -48,7 +51,7 @@ def heads_ablated(module: nn.Module, heads: Collection[Head], *, by: str = "mean
     handles = []
     for place, numbers in by_module.items():
         attention = modules[place]
-        hook = _replacing(numbers, attention.num_heads, by)
+        hook = _replacing(numbers, attention.num_heads, by, count)
         handles.append(attention.out_proj.register_forward_pre_hook(hook))
     try:
         yield
@@ -57,12 +60,11 @@ def heads_ablated(module: nn.Module, heads: Collection[Head], *, by: str = "mean
             handle.remove()
 
 
-def _replacing(numbers: list[int], head_count: int, by: str) -> Callable:
+def _replacing(numbers: list[int], head_count: int, by: str, count: int | None) -> Callable:
     def replace(module: nn.Module, args: tuple) -> tuple:
         by_head = args[0].unflatten(-1, (head_count, -1)).clone()
-        own = by_head[..., numbers, :]
-        # (batch, position, head, unit): the mean over positions
-        by_head[..., numbers, :] = own.mean(-3, keepdim=True) if by == "mean" else 0.0
+        own = by_head[:, :count, numbers]  # (batch, position, head, unit)
+        by_head[:, :count, numbers] = own.mean(1, keepdim=True) if by == "mean" else 0.0
         return (by_head.flatten(-2), *args[1:])
 
     return replace

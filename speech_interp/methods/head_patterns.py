@@ -20,7 +20,7 @@ from speech_interp.methods.attention_patterns import (
     frame_labels,
     head_patterns,
 )
-from speech_interp.speech.corpus import Utterance
+from speech_interp.speech.corpus import SILENCE, Utterance
 from speech_interp.states.attention import AttentionStep, record_attention
 from speech_interp.states.frames import frame_grid
 from speech_interp.states.hidden_states import encoder_of, model_inputs
@@ -133,6 +133,18 @@ def collect_patterns(
     if total is None:
         raise ValueError("utterances: got none, expected at least one")
     return total
+
+
+def relabelled(labels: Shaped[ndarray, " frame"], *, seed: int = 0) -> Shaped[ndarray, " frame"]:
+    """Return the labels with those of the runs of sound in another order, a null for `same_phone`.
+
+    Runs keep their place and length, silence stays where it is.
+    """
+    starts = np.flatnonzero(np.r_[True, labels[1:] != labels[:-1]])
+    of_run = labels[starts].copy()
+    sound = np.flatnonzero(of_run != SILENCE)
+    of_run[sound] = np.random.default_rng(seed).permutation(of_run[sound])
+    return np.repeat(of_run, np.diff([*starts, len(labels)]))
 
 
 def head_types(scores: dict[str, Float[ndarray, "layer head"]]) -> Shaped[ndarray, "layer head"]:

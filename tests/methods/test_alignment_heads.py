@@ -8,7 +8,9 @@ import pytest
 import torch
 from recorded_attention import recorded
 
+from speech_interp import load_corpus, load_model
 from speech_interp.methods import alignment_heads as heads
+from speech_interp.states.alignment import spread, words_of
 
 
 def test_owners_are_the_best_of_all_monotone_paths():
@@ -74,3 +76,15 @@ def test_errors_name_what_came():
         heads.frames_of_tokens(torch.rand(1, 4, 3))
     with pytest.raises(ValueError, match="2 words were found and 3 are true"):
         heads.start_errors_ms(np.zeros((1, 2)), [0, 1, 2])
+
+
+def test_real_cross_attention_knows_when_words_begin():
+    """Some head of the real Whisper is nearer to the truth than words spread evenly are."""
+    model, u = load_model("openai/whisper-tiny.en"), load_corpus("sentences")[0]
+    steps, words = heads.teacher_forced(model, u)
+    assert [w.label.lower().strip(".?,") for w in words] == words_of(u)
+    errors = heads.timing_errors_ms(model, u, steps, words)
+    assert errors.shape == (4, 6) and np.isfinite(errors).all()
+    even = [i.start_s for i in spread(words_of(u), 0, u.duration_s)]
+    truth = [w.start_s for w in u.words if w.label != "SIL"]
+    assert errors.min() < heads.start_errors_ms(np.array([even]), truth)[0]

@@ -52,6 +52,18 @@ def test_a_head_set_to_its_mean_gives_every_frame_the_mean():
     torch.testing.assert_close(changed.output, expected, atol=1e-5, rtol=0)
 
 
+def test_a_head_set_to_its_mean_in_the_recording_keeps_the_padding():
+    model, inputs = tiny_model("whisper"), tiny_inputs("whisper")
+    (plain, *_) = record_attention(model, **inputs)
+    with edits.heads_ablated(model, [("encoder", 1, 2)], count=7):
+        (changed, *_) = record_attention(model, **inputs)
+    by_head = torch.einsum("hqk,hku->hqu", plain.weights(), plain.transformed_values())
+    by_head[2, :7] = by_head[2, :7].mean(0)
+    expected = by_head.sum(0) + plain.out_proj.bias
+    torch.testing.assert_close(changed.output, expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(changed.output[7:], plain.output[7:], atol=1e-5, rtol=0)
+
+
 def test_heads_that_do_not_exist():
     model = tiny_model("wav2vec2")
     for head in [("encoder", 4, 0), ("encoder", 1, 4), ("cross", 1, 0)]:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from planted_heads import planted_maps
+from planted_heads import LABELS, planted_maps
 from recorded_attention import recorded
 from tiny import tiny_model
 
@@ -15,6 +15,7 @@ from speech_interp.methods.head_patterns import (
     collect_patterns,
     encoder_attention,
     head_types,
+    relabelled,
 )
 
 
@@ -87,6 +88,25 @@ def test_moved_frames_by_content_are_those_by_position_numbered_anew(family):
     assert (one["labels"] == two["labels"][order]).all()
     with pytest.raises(ValueError, match="by is 'time'"):
         encoder_attention(model, u, moved=3, by="time")
+
+
+def test_relabelled_runs_keep_their_lengths_and_silence():
+    labels = np.array(["SIL", "SIL", "AA", "AA", "B", "SIL", "K", "K", "K"])
+    found = [relabelled(labels, seed=seed).tolist() for seed in range(20)]
+    for new in found:
+        assert [k for k, label in enumerate(new) if label == "SIL"] == [0, 1, 5]
+        assert new[2] == new[3] and new[6] == new[7] == new[8]
+        assert sorted([new[2], new[4], new[6]]) == ["AA", "B", "K"]
+    assert len({tuple(new) for new in found}) == 6
+
+
+def test_the_planted_same_phone_head_is_lost_when_labels_move():
+    labels = np.array(LABELS)
+    scores = [
+        head_patterns(planted_maps(), labels=relabelled(labels, seed=seed))["same_phone"][2]
+        for seed in range(40)
+    ]
+    assert np.mean(scores) < 0.35 < head_patterns(planted_maps(), labels=labels)["same_phone"][2]
 
 
 def test_nothing_is_an_error():
