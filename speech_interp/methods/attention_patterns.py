@@ -49,24 +49,31 @@ def head_patterns(
     NaN without. `window` and `same_phone` are NaN where queries are not the frames.
     Raises ValueError for labels or a speech count that do not fit the keys.
     """
-    key_count = attention.key_count if isinstance(attention, AttentionStep) else attention.shape[2]
-    queries = attention.query_count if isinstance(attention, AttentionStep) else attention.shape[1]
-    count = key_count if speech_count is None else speech_count
-    if not 2 <= count <= key_count:
-        raise ValueError(f"speech_count is {count}, expected 2 to {key_count}, the number of keys")
-    if labels is not None and len(labels) != count:
-        raise ValueError(f"labels name {len(labels)} frames, expected {count}")
-    square = queries == key_count
+    queries, keys, count = _checked_sizes(attention, speech_count, labels)
+    square = queries == keys
     row_count = count if square else queries
     runs = None if labels is None else _Runs.of(labels)
     total: dict[str, Tensor] = {}
     for rows in torch.arange(row_count).split(rows_at_once):
-        whole = (
-            attention.weights(rows) if isinstance(attention, AttentionStep) else attention[:, rows]
-        )
+        recorded = isinstance(attention, AttentionStep)
+        whole = attention.weights(rows) if recorded else attention[:, rows]
         for name, value in _block_sums(whole, rows, row_count, count, square, runs).items():
             total[name] = total[name] + value if name in total else value
     return _measures(total, row_count, count)
+
+
+def _checked_sizes(attention, speech_count, labels) -> tuple[int, int, int]:
+    """Return the numbers of queries, of keys, and of keys that are the recording."""
+    if isinstance(attention, AttentionStep):
+        queries, keys = attention.query_count, attention.key_count
+    else:
+        queries, keys = attention.shape[1:]
+    count = keys if speech_count is None else speech_count
+    if not 2 <= count <= keys:
+        raise ValueError(f"speech_count is {count}, expected 2 to {keys}, the number of keys")
+    if labels is not None and len(labels) != count:
+        raise ValueError(f"labels name {len(labels)} frames, expected {count}")
+    return queries, keys, count
 
 
 def _block_sums(

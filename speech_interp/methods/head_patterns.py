@@ -4,7 +4,6 @@ Of each utterance only the measures of its heads are kept, never a map.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -82,6 +81,16 @@ class HeadPatterns:
         )
 
 
+def speech_frames(model, utterance: Utterance) -> dict:
+    """Return how many frames are the recording ("speech_count"), and the phone of each ("labels").
+
+    The options of `HeadPatterns.of_steps` for one utterance.
+    """
+    grid = frame_grid(model)
+    count = grid.count(len(utterance.wave))
+    return {"speech_count": count, "labels": frame_labels(utterance.phones, grid.times_s(count))}
+
+
 def encoder_attention(
     model, utterance: Utterance, *, moved: int | None = None, by: str = "position"
 ) -> tuple[list[AttentionStep], dict]:
@@ -93,24 +102,23 @@ def encoder_attention(
     """
     if by not in ("position", "content"):
         raise ValueError(f'by is {by!r}, expected "position" or "content"')
-    wave = utterance.wave
+    known = speech_frames(model, utterance)
+    count = known["speech_count"]
     name = "input_features" if model.family == "whisper" else "input_values"
-    inputs = {name: model_inputs(model, wave)}
-    count = frame_grid(model).count(len(wave))
-    labels = frame_labels(utterance.phones, frame_grid(model).times_s(count))
-    order = np.arange(count)
-    if moved is not None:
-        order = np.random.default_rng(moved).permutation(count)
-    with nullcontext() if moved is None else frames_in_order(model, order):
+    inputs = {name: model_inputs(model, utterance.wave)}
+    if moved is None:
+        return record_attention(encoder_of(model), **inputs), known
+    order = np.random.default_rng(moved).permutation(count)
+    with frames_in_order(model, order):
         steps = record_attention(encoder_of(model), **inputs)
-    if moved is not None and by == "content":
+    if by == "content":
         back = torch.from_numpy(np.argsort(order))
         places = torch.cat([back, torch.arange(count, steps[0].key_count)])
         # Only the weights make a map: what the layer does with its rows stays as it was.
         steps = [replace(s, queries=s.queries[:, places], keys=s.keys[:, places]) for s in steps]
-    elif moved is not None:
-        labels = labels[order]
-    return steps, {"speech_count": count, "labels": labels}
+    else:
+        known["labels"] = known["labels"][order]
+    return steps, known
 
 
 def collect_patterns(
