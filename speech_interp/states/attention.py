@@ -87,6 +87,12 @@ def record_attention(module: nn.Module, **inputs: object) -> list[AttentionStep]
     return [part.step(kept) for part in parts if part.attention.q_proj in kept]
 
 
+def attention_modules(module: nn.Module) -> dict[tuple[str, int], nn.Module]:
+    """Return the attention modules of a model by stack and layer, in `record_attention`'s order."""
+    parts = [*_encoder_parts(module), *_decoder_parts(module)]
+    return {(part.stack, part.layer): part.attention for part in parts}
+
+
 @dataclass(frozen=True)
 class _Part:
     """Where an attention sits in its layer."""

@@ -6,13 +6,12 @@ As in the original the front end stays frozen. Spans of time are masked for regu
 last one in twenty shards is kept back: its error rate is logged and chooses nothing.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch.nn import functional as F
 
 import speech_interp.speech  # noqa: F401  (makes transformers import beside any torch)
+from speech_interp.states.transcripts import edit_distance
 from training.pretraining.config import NO_DROPOUT, SHAPE, VOCABULARY, Recipe
 from training.pretraining.features import Cache, span_mask
 from training.pretraining.front_end import command_line, trained_front_end
@@ -50,16 +49,6 @@ def decode(ids) -> str:
     ids = np.asarray(ids)
     kept = ids[np.concatenate([[True], ids[1:] != ids[:-1]])]
     return "".join(VOCABULARY[i] for i in kept if i > 3)
-
-
-def edit_distance(a: Sequence, b: Sequence) -> int:
-    """Fewest insertions, deletions and substitutions that turn `a` into `b`."""
-    row = list(range(len(b) + 1))
-    for i, x in enumerate(a, 1):
-        before, row[0] = row[0], i
-        for j, y in enumerate(b, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
-    return row[-1]
 
 
 def run(recipe: Recipe, *, minutes=None):
