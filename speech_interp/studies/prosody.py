@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy import ndarray
 
 from speech_interp.speech.audio import RATE_HZ, check_wave
@@ -82,6 +82,49 @@ def pitch(
     return Pitch(smooth, np.arange(len(f0)) * step / RATE_HZ)
 
 
+def repitch(
+    wave: Float[ndarray, " sample"], found: Pitch, f0_hz: Float[ndarray, " time"]
+) -> Float[ndarray, " sample"]:
+    """Return the wave with another F0 at the times of `found`; 0 leaves the sound as it is.
+
+    Windows of two periods, centred on the loudest moment of each period, are laid anew at the
+    distances of the new F0 (pitch-synchronous overlap and add): what one period sounds like, and so
+    the spectrum, stays. With `pitch(wave).f0_hz` itself it makes nearly the same sound: the control
+    for what the change does besides. Raises ValueError for another number of values than `found`
+    has.
+    """
+    if len(f0_hz) != len(found.f0_hz):
+        raise ValueError(f"f0_hz has {len(f0_hz)} values, expected {len(found.f0_hz)}")
+    wave = np.asarray(wave, dtype=np.float32)
+    changed = (found.f0_hz > 0) & (f0_hz > 0)
+    laid, weight = np.zeros((2, len(wave)))
+    voiced = np.zeros(len(wave))
+    edges = np.flatnonzero(np.diff(np.pad(changed.astype(int), 1))).reshape(-1, 2)
+    step = round(STEP_S * RATE_HZ)
+    for first, stop in edges.tolist():
+        start, end = first * step, min(stop * step, len(wave))
+        at = np.arange(first, stop) * step
+        old, new = (RATE_HZ / f[first:stop] for f in (found.f0_hz, f0_hz))
+        marks = _period_marks(wave, start, end, at, old)
+        place = float(marks[0])
+        while place < end:
+            mark = marks[np.abs(marks - place).argmin()]
+            half = int(np.interp(mark, at, old))
+            near, centre = int(mark) - half, round(place) - half
+            # What would reach over an end of the wave is cut off at both places alike.
+            low = max(0, -near, -centre)
+            high = min(2 * half, len(wave) - near, len(wave) - centre)
+            window = np.hanning(2 * half + 1)[low:high]
+            laid[centre + low : centre + high] += window * wave[near + low : near + high]
+            weight[centre + low : centre + high] += window
+            place += np.interp(place, at, new)
+        voiced[start:end] = 1
+    fade = np.hanning(step)
+    voiced = np.convolve(voiced, fade / fade.sum(), mode="same")
+    # Windows that overlap more than twice would make the sound louder.
+    return (voiced * laid / np.maximum(weight, 1) + (1 - voiced) * wave).astype(np.float32)
+
+
 def acoustics(items: Items, utterances: Sequence[Utterance]) -> dict[str, Float[ndarray, "1 i c"]]:
     """Return the cues of each item as models of one layer: (1, item, column).
 
@@ -126,6 +169,27 @@ def together(*features: Float[ndarray, "_layer item _unit"]) -> Float[ndarray, "
     layers = max(len(f) for f in features)
     wide = [np.broadcast_to(f, (layers, *f.shape[1:])) for f in features]
     return np.concatenate(wide, axis=2)
+
+
+def _period_marks(
+    wave: Float[ndarray, " sample"],
+    start: int,
+    end: int,
+    at: Int[ndarray, " time"],
+    period: Float[ndarray, " time"],
+) -> Int[ndarray, " mark"]:
+    """Return the loudest sample of each period from `start` to `end`."""
+    loud = np.abs(wave)
+    length = int(period[0])
+    marks = [start + int(loud[start : start + length].argmax())]
+    while True:
+        length = np.interp(marks[-1], at, period)
+        low, high = (round(marks[-1] + share * length) for share in (0.85, 1.15))
+        if high >= min(end, len(wave)):
+            return np.array(marks)
+        # The same sign as before: the highest peak and the deepest trough may change places.
+        sign = np.sign(wave[marks[-1]]) or 1.0
+        marks.append(low + int((sign * wave[low : high + 1]).argmax()))
 
 
 def _decibel(power: float, reference: float) -> float:

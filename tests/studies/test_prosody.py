@@ -7,7 +7,7 @@ from speech_interp.speech.audio import AudioError
 from speech_interp.speech.corpus import Interval, Utterance, load_corpus
 from speech_interp.states.features import mfcc
 from speech_interp.states.items import collect
-from speech_interp.studies.prosody import CUES, acoustics, pitch, spectral_tilt, together
+from speech_interp.studies.prosody import CUES, acoustics, pitch, repitch, spectral_tilt, together
 
 RATE_HZ = 16_000
 TIMES_S = np.arange(RATE_HZ) / RATE_HZ
@@ -124,3 +124,58 @@ def test_what_stands_beside_every_layer_is_the_same_in_all():
     assert both.shape == (3, 5, 8)
     for k in range(3):
         assert (both[k] == np.concatenate([one[0], layers[k], two[0]], axis=1)).all()
+
+
+MOVING = 150 * 2 ** (np.sin(2 * np.pi * TIMES_S) / 3)  # between 119 and 189 Hz
+
+
+@pytest.mark.parametrize("target_hz", [110.0, 150.0, 200.0])
+def test_a_flattened_pitch_is_flat(target_hz):
+    wave = voice(MOVING)
+    found = pitch(wave)
+    flat = pitch(repitch(wave, found, np.full(len(found.f0_hz), target_hz))).f0_hz[10:-10]
+    np.testing.assert_allclose(flat, target_hz, rtol=0.01)
+    assert np.ptp(found.f0_hz[10:-10]) > 50
+
+
+def test_a_shifted_pitch_keeps_its_contour():
+    wave = voice(MOVING)
+    found = pitch(wave)
+    higher = pitch(repitch(wave, found, found.f0_hz * 2 ** (3 / 12)))
+    steps = 12 * np.log2(higher.f0_hz[10:-10] / found.f0_hz[10:-10])
+    np.testing.assert_allclose(steps, 3, atol=0.3)
+
+
+def test_its_own_pitch_leaves_the_sound_nearly_as_it_was():
+    """The periods may move by a part of one; what is heard, spectrum and pitch, must not."""
+    wave = voice(MOVING)
+    found = pitch(wave)
+    same, other = (repitch(wave, found, f * found.f0_hz) for f in (1.0, 1.3))
+    inside = slice(10, -10)
+    np.testing.assert_allclose(pitch(same).f0_hz[inside], found.f0_hz[inside], rtol=0.01)
+    before, near, far = (mfcc(w).values[0, 5:-5, :13].numpy() for w in (wave, same, other))
+    assert np.abs(near - before).mean() < 0.5 * np.abs(far - before).mean()
+    assert same[1600:-1600].std() == pytest.approx(wave[1600:-1600].std(), rel=0.1)
+
+
+def test_without_voice_nothing_changes():
+    noise = np.random.default_rng(0).normal(scale=0.1, size=RATE_HZ).astype(np.float32)
+    found = pitch(noise)
+    np.testing.assert_array_equal(repitch(noise, found, np.zeros(len(found.f0_hz))), noise)
+    with pytest.raises(ValueError, match=r"f0_hz has 3 values, expected 101"):
+        repitch(noise, found, np.zeros(3))
+
+
+def test_a_flattened_tone_of_the_corpus_sounds_level():
+    """F0 falls or rises by several semitones as spoken, and by next to none when flattened."""
+    ranges = []
+    for u in [u for u in load_corpus("tones") if u.info["tone"] in ("rising", "falling")][::12]:
+        found = pitch(u.wave)
+        flat = np.where(found.f0_hz > 0, np.median(found.f0_hz[found.f0_hz > 0]), 0)
+        vowel = u.phones[-2]
+        at_s = np.linspace(vowel.start_s + 0.05, vowel.end_s - 0.05, 6)
+        waves = (u.wave, repitch(u.wave, found, flat))
+        ranges.append([np.ptp(pitch(wave).semitones(at_s)) for wave in waves])
+    before, after = np.array(ranges).T
+    assert (after < before).all()
+    assert np.median(before) > 4 and np.median(after) < 0.7
