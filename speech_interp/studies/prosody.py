@@ -5,15 +5,16 @@ that a probe must be held against, alone and beside the layer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from numpy import ndarray
 
 from speech_interp.speech.audio import RATE_HZ, check_wave
-from speech_interp.speech.corpus import Utterance
+from speech_interp.speech.corpus import Interval, Utterance
 from speech_interp.states.items import Items
+from speech_interp.studies.label_checks import VOWELS
 
 #: What `acoustics` measures, in its order.
 CUES = ("duration", "intensity", "F0", "tilt")
@@ -153,6 +154,28 @@ def acoustics(items: Items, utterances: Sequence[Utterance]) -> dict[str, Float[
     return {cue: np.array(values, dtype=np.float32)[None] for cue, values in rows.items()}
 
 
+def target_syllables(utterances: Sequence[Utterance]) -> list[Utterance]:
+    """Return the utterances with the syllables of their target word (`info["target"]`) alone."""
+    found = []
+    for u in utterances:
+        word = u.words[u.info["target"]]
+        inside = tuple(s for s in u.syllables if word.start_s <= _middle_s(s) < word.end_s)
+        found.append(replace(u, syllables=inside))
+    return found
+
+
+def vowels_of(items: Items, utterances: Sequence[Utterance]) -> Shaped[ndarray, " item"]:
+    """Return the label of the first vowel in each item. Raises ValueError where there is none."""
+    of, found = {u.id: u for u in utterances}, []
+    for name, start_s, end_s in zip(items.utterances, items.start_s, items.end_s, strict=True):
+        inside = [p.label for p in of[name].phones if start_s <= _middle_s(p) < end_s]
+        vowels = [label for label in inside if label in VOWELS]
+        if not vowels:
+            raise ValueError(f"{name}: no vowel from {start_s:.3f} to {end_s:.3f} s, only {inside}")
+        found.append(vowels[0])
+    return np.array(found)
+
+
 def spectral_tilt(wave: Float[ndarray, " sample"]) -> float:
     """Return the power above 1 kHz over the power between 50 Hz and 1 kHz, in dB.
 
@@ -190,6 +213,10 @@ def _period_marks(
         # The same sign as before: the highest peak and the deepest trough may change places.
         sign = np.sign(wave[marks[-1]]) or 1.0
         marks.append(low + int((sign * wave[low : high + 1]).argmax()))
+
+
+def _middle_s(interval: Interval) -> float:
+    return (interval.start_s + interval.end_s) / 2
 
 
 def _decibel(power: float, reference: float) -> float:

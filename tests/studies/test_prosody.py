@@ -7,7 +7,16 @@ from speech_interp.speech.audio import AudioError
 from speech_interp.speech.corpus import Interval, Utterance, load_corpus
 from speech_interp.states.features import mfcc
 from speech_interp.states.items import collect
-from speech_interp.studies.prosody import CUES, acoustics, pitch, repitch, spectral_tilt, together
+from speech_interp.studies.prosody import (
+    CUES,
+    acoustics,
+    pitch,
+    repitch,
+    spectral_tilt,
+    target_syllables,
+    together,
+    vowels_of,
+)
 
 RATE_HZ = 16_000
 TIMES_S = np.arange(RATE_HZ) / RATE_HZ
@@ -179,3 +188,26 @@ def test_a_flattened_tone_of_the_corpus_sounds_level():
     before, after = np.array(ranges).T
     assert (after < before).all()
     assert np.median(before) > 4 and np.median(after) < 0.7
+
+
+def test_the_two_syllables_of_the_target_and_their_vowels():
+    spoken = [u for u in load_corpus("stress_pairs") if u.info["voice"] == "kal-flite"][:6]
+    short = target_syllables(spoken)
+    items = collect(mfcc, short, "syllables", progress=False)
+    assert len(items) == 12
+    stressed = [int(u.syllables[1].label == "1") for u in short]
+    assert stressed == [u.info["stressed_syllable"] for u in spoken]
+    words = {u.id: [p.label for p in u.phones] for u in spoken}
+    vowels = vowels_of(items, short)
+    assert list(vowels[:2]) == ["ER", "IH"]  # permit
+    for name in words:
+        own = vowels[items.utterances == name]
+        place = words[name].index(own[0])
+        assert own[1] in words[name][place + 1 :]
+
+
+def test_an_item_without_a_vowel_is_named():
+    spoken = load_corpus("stress_pairs")[:1]
+    items = collect(mfcc, spoken, "phones", progress=False, keep=lambda p: p.label == "M")
+    with pytest.raises(ValueError, match=r"noun: no vowel from .* only \['M'\]"):
+        vowels_of(items, spoken)
