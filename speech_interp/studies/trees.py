@@ -7,6 +7,7 @@ share many fragments: what the tree kernel counts without listing them [shenWave
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 
 import numpy as np
 from jaxtyping import Float
@@ -69,6 +70,22 @@ def read_tree(text: str) -> Tree:
     if len(stack) != 1 or len(stack[0]) != 1 or isinstance(stack[0][0], str):
         raise TreeError(f"{text!r} is not one tree: {len(stack) - 1} brackets are left open")
     return stack[0][0]
+
+
+def sentence_trees() -> dict[str, Tree]:
+    """Return the trees of sentences of the subset "sentences", by their words in lower case.
+
+    Written by hand (`data/corpus/trees.txt`), 76 of the 122 sentences; look them up with
+    `words_of(utterance.text)`.
+    """
+    text = (files("speech_interp") / "data" / "corpus" / "trees.txt").read_text(encoding="utf-8")
+    trees = [read_tree(line) for line in text.splitlines() if line and not line.startswith("#")]
+    return {words_of(" ".join(tree.words)): tree for tree in trees}
+
+
+def words_of(text: str) -> str:
+    """Return a text in lower case and without punctuation, but for apostrophes."""
+    return " ".join(re.findall(r"[\w']+", text.lower()))
 
 
 def without_words(tree: Tree) -> Tree:

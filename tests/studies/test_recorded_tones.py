@@ -1,4 +1,4 @@
-"""Recordings of tones are read whole or not at all; where they cannot be fetched, it is said why."""
+"""Recordings of tones are read whole or not at all; a machine without them says what it lacks."""
 
 import hashlib
 import shutil

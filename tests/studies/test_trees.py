@@ -6,13 +6,16 @@ from itertools import product
 import numpy as np
 import pytest
 
+from speech_interp.speech.corpus import load_corpus
 from speech_interp.studies.trees import (
     Tree,
     TreeError,
     kernel_matrix,
     read_tree,
+    sentence_trees,
     tree_kernel,
     without_words,
+    words_of,
 )
 
 SLEPT = "(S (NP (PRP He)) (VP (VBD slept)))"
@@ -111,3 +114,40 @@ def test_unsuitable_arguments_are_named():
         tree_kernel(tree, tree, decay=0)
     with pytest.raises(ValueError, match="'NN' is a leaf"):
         kernel_matrix([Tree("NN")])
+
+
+PHRASES = {"S", "SQ", "SBAR", "SBARQ", "NP", "VP", "PP", "ADJP", "ADVP"}
+PHRASES |= {"WHNP", "WHADVP", "WHADJP"}
+PARTS = set(
+    "CC CD DT EX IN JJ JJR JJS MD NN NNS NNP NNPS NN$ PRP PRP$ RB TO VB VBD VBG VBN VBP VBZ".split()
+) | {"WDT", "WP", "WRB"}
+
+
+def test_the_words_of_every_tree_are_those_of_a_sentence_of_the_corpus():
+    said = {words_of(u.text): u for u in load_corpus("sentences")}
+    trees = sentence_trees()
+    assert len(trees) == 76 and set(trees) <= set(said)
+    for text, tree in trees.items():
+        spoken = [w.label.lower() for w in said[text].words]
+        assert [w.lower() for w in tree.words] == spoken, text
+    tested = {words_of(u.text) for u in load_corpus("sentences") if u.split == "test"}
+    assert tested <= set(trees)
+
+
+def test_the_trees_use_one_set_of_labels_and_vary_in_depth():
+    depths = []
+    for tree in sentence_trees().values():
+        assert tree.label in {"S", "SQ", "SBARQ"}
+        bare = without_words(tree)
+        depths.append(bare.depth)
+        for node in bare.nodes:
+            assert node.label in (PHRASES if node.children else PARTS), f"{node.label} in {tree}"
+            # a phrase that is all of another phrase of its kind is a slip of the pen
+            assert [c.label for c in node.children] != [node.label] or str(node) == "(NP (NP DT))"
+    assert min(depths) <= 3 and max(depths) >= 8 and len(set(depths)) >= 6
+
+
+def test_trees_of_other_sentences_are_less_alike_than_a_tree_and_itself():
+    values = kernel_matrix([without_words(tree) for tree in list(sentence_trees().values())[:15]])
+    off = values[~np.eye(len(values), dtype=bool)]
+    assert off.max() < 1 and off.min() >= 0 and off.std() > 0.01
