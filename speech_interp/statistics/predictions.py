@@ -1,8 +1,8 @@
 """Predictions beside the truth: counts are kept per cluster, so resampling costs nothing.
 
-A measure takes sums over clusters and returns a score: `accuracy`, `macro_f1` of class counts,
-`correlation`, `explained_variance` of moments. Intervals resample whole clusters: speakers, or
-speakers and sentences at the same time.
+A measure takes sums over clusters and returns a score: `accuracy`, `macro_f1`, `matthews` of class
+counts, `correlation`, `explained_variance` of moments. Intervals resample whole clusters:
+speakers, or speakers and sentences at the same time.
 """
 
 from collections.abc import Callable
@@ -30,6 +30,19 @@ def macro_f1(counts: Float[ndarray, "*layer label 3"]) -> Float[ndarray, "*layer
     present = items > 0
     f1 = 2 * hits / np.maximum(items + predictions, 1)
     return (f1 * present).sum(-1) / present.sum(-1)
+
+
+def matthews(counts: Float[ndarray, "*layer label 3"]) -> Float[ndarray, "*layer"]:
+    """Return Matthews' correlation of labels and predictions: 1 all right, 0 no better than blind.
+
+    For two labels Pearson's r of two columns of 0 and 1; for more, its generalisation to tables. 0
+    where all items or all predictions are of one label.
+    """
+    hits, items, predictions = np.moveaxis(counts, -1, 0)
+    total = items.sum(-1)
+    together = hits.sum(-1) * total - (items * predictions).sum(-1)
+    spread = (total**2 - (items**2).sum(-1)) * (total**2 - (predictions**2).sum(-1))
+    return together / np.sqrt(np.where(spread > 0, spread, np.inf))
 
 
 def correlation(sums: Float[ndarray, "*rest 6"]) -> Float[ndarray, "*rest"]:

@@ -13,6 +13,7 @@ from speech_interp.statistics.predictions import (
     accuracy,
     correlation,
     macro_f1,
+    matthews,
 )
 
 
@@ -34,6 +35,29 @@ def result_of(truth, guess, cluster):
     predicted = guess[None]
     counts = class_counts(truth, predicted, cluster, 2)
     return ProbeResult(counts, predicted, truth, np.arange(2))
+
+
+@pytest.mark.parametrize("labels", [2, 4])
+def test_matthews_is_that_of_a_public_library(labels):
+    from sklearn.metrics import matthews_corrcoef
+
+    from speech_interp.statistics.predictions import class_counts
+
+    rng = np.random.default_rng(labels)
+    truth = rng.choice(labels, 80, p=np.arange(1, labels + 1) / np.arange(1, labels + 1).sum())
+    guesses = np.stack([np.where(rng.random(80) < s, truth, rng.integers(0, labels, 80))
+                        for s in (0.0, 0.5, 1.0)])  # fmt: skip
+    counts = class_counts(truth, guesses, np.arange(80), labels).sum(0)
+    expected = [matthews_corrcoef(truth, guess) for guess in guesses]
+    np.testing.assert_allclose(matthews(counts), expected, atol=1e-12)
+    assert matthews(counts)[2] == pytest.approx(1)
+
+
+def test_matthews_of_one_answer_for_all_is_zero():
+    from speech_interp.statistics.predictions import class_counts
+
+    counts = class_counts(np.arange(10) % 2, np.zeros((1, 10), int), np.arange(10), 2).sum(0)
+    assert matthews(counts)[0] == 0
 
 
 def test_interval_equals_slow_resampling():
