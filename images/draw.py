@@ -307,6 +307,19 @@ def articulation():
     )
 
 
+def prosody():
+    pitch = "M160 44 C172 12 186 12 196 30 S222 58 236 34 S256 18 262 22"
+    return emblem(
+        "Prosody",
+        [states(10, 8, 10)],
+        [
+            f'<path d="{pitch}" fill="none" stroke="{ORANGE}" stroke-width="3"/>',
+            *(dot(x, 62, BLUE, r) for x, r in ((172, 3), (198, 6), (224, 3), (250, 6))),
+        ],
+        ("states", "stress and tone"),
+    )
+
+
 def dimensionality_reduction():
     groups = [(BLUE, 176, 20), (ORANGE, 212, 28), (GREEN, 188, 54)]
     points = [
@@ -502,7 +515,7 @@ def favicon():
 
 DRAWINGS = [
     anatomy, overview, overview_tall, logo, favicon,
-    hidden_states, probing, articulation, dimensionality_reduction, cka, cca, rsa, lenses, abx,
+    hidden_states, probing, articulation, prosody, dimensionality_reduction, cka, cca, rsa, lenses, abx,
     attention, rollout, attention_norm, context_mixing,
     gradient_attribution, perturbation_attribution,
 ]  # fmt: skip
