@@ -59,6 +59,11 @@ def whisper_words(model, ids: Sequence[int]) -> list[Written]:
     return words
 
 
+def tokens_of(model, word: str) -> list[int]:
+    """Return the tokens of a word as it stands inside a sentence, after a space."""
+    return model.processor.tokenizer(" " + word, add_special_tokens=False).input_ids
+
+
 def whisper_score(model, ids: Sequence[int], positions: Sequence[int]) -> Score:
     """Return the summed log-probability of the tokens at `positions`, given all tokens before.
 

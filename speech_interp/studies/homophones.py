@@ -16,6 +16,7 @@ from torch import Tensor
 
 from speech_interp.speech.audio import RATE_HZ
 from speech_interp.speech.corpus import Utterance
+from speech_interp.states.scores import tokens_of
 
 FRENCH_DETERMINERS = ("le", "la", "les", "un", "une", "des")
 
@@ -69,11 +70,6 @@ def whisper_choice(model, utterance: Utterance) -> Choice:
         wrong=tokens_of(model, wrong),
         blank=model.processor.tokenizer.unk_token_id,
     )
-
-
-def tokens_of(model, word: str) -> list[int]:
-    """Return the tokens of a word as it stands inside a sentence, after a space."""
-    return model.processor.tokenizer(" " + word, add_special_tokens=False).input_ids
 
 
 @torch.no_grad()
