@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from speech_interp.speech.audio import RATE_HZ, TooLongAudioError, check_scale
+from speech_interp.speech.audio import RATE_HZ, AnyWave, TooLongAudioError, check_scale
 from speech_interp.states.alignment import best_path, ctc_chain
 from speech_interp.states.hidden_states import encoder_layers, encoder_of, model_inputs
 
@@ -34,7 +34,7 @@ class Written:
 
 
 @torch.no_grad()
-def whisper_ids(model, wave: Float[np.ndarray, " sample"], *, longest: int = 64) -> list[int]:
+def whisper_ids(model, wave: AnyWave, *, longest: int = 64) -> list[int]:
     """Return the decoder sequence that the model writes by itself: prompt, text, end of text."""
     tokenizer = model.processor.tokenizer
     prompt = list(tokenizer.prefix_tokens)
@@ -161,10 +161,10 @@ def ctc_token_score(model, label: int, frames: slice) -> Score:
     return lambda waves: ctc_log_probs(model, waves)[:, frames, label].mean(1)
 
 
-def ctc_words(model, wave: Float[np.ndarray, " sample"]) -> list[Written]:
+def ctc_words(model, wave: AnyWave) -> list[Written]:
     """Return the words that the best path writes, with the frames and labels of their letters."""
     with torch.no_grad():
-        path = ctc_log_probs(model, torch.tensor(wave)[None])[0].argmax(-1).tolist()
+        path = ctc_log_probs(model, torch.as_tensor(wave)[None])[0].argmax(-1).tolist()
     tokenizer = model.processor.tokenizer
     gaps = {tokenizer.pad_token_id, tokenizer.word_delimiter_token_id}
     words, letters = [], []
