@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from speech_interp.methods.attribution import leave_one_out
-from speech_interp.methods.faithfulness import deletion_curve, random_curves
+from speech_interp.methods.faithfulness import deletion_curve
 from speech_interp.methods.games import Game, make_game
 from speech_interp.speech.corpus import Utterance
 from speech_interp.states import scores as score_of
@@ -23,7 +23,7 @@ class WordExplanation:
     """How much the score of one written word, a log-probability, depends on each segment.
 
     `curves` hold the score as 0, 1, ..., all segments are silenced: "map", the highest value first;
-    "random orders", their mean; and "loudest first", which knows no model either.
+    "random orders", their mean, each a turn of one order; "loudest first", which knows no model.
     """
 
     word: str
@@ -83,9 +83,10 @@ def explain_word(
     game = game.about(0)
     values = method(game)
     energy = torch.stack([game.wave[a:b].square().sum() for a, b in game.spans])
+    drawn = _spread_orders(len(segments), orders)
     curves = {
         "map": deletion_curve(game, values),
-        "random orders": random_curves(game, orders=orders).mean(0),
+        "random orders": torch.stack([deletion_curve(game, o) for o in drawn]).mean(0),
         "loudest first": deletion_curve(game, energy),
     }
     return WordExplanation(
@@ -106,6 +107,15 @@ def _written(
         raise ValueError(f"{name} writes no words, expected Whisper or a model with a CTC head")
     words = score_of.ctc_words(model, wave)
     return words, lambda chosen: score_of.ctc_word_scores(model, chosen)
+
+
+def _spread_orders(count: int, orders: int, *, seed: int = 0) -> list[Float[Tensor, " segment"]]:
+    """Return a random order and turns of it: each is random, and a segment comes early in some.
+
+    A word often hangs on one segment. Of few independent orders all may happen to begin with it.
+    """
+    first = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return [((first + round(k * count / orders)) % count).float() for k in range(orders)]
 
 
 def _at_once(model) -> int:
