@@ -515,7 +515,8 @@ def favicon():
 
 DRAWINGS = [
     anatomy, overview, overview_tall, logo, favicon,
-    hidden_states, probing, articulation, prosody, dimensionality_reduction, cka, cca, rsa, lenses, abx,
+    hidden_states, probing, articulation, prosody, dimensionality_reduction,
+    cka, cca, rsa, lenses, abx,
     attention, rollout, attention_norm, context_mixing,
     gradient_attribution, perturbation_attribution,
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
-from speech_interp.speech.audio import RATE_HZ
+from speech_interp.speech.audio import RATE_HZ, AnyWave, as_array
 
 Score = Callable[[Tensor], Tensor]  # (batch, ...) -> (batch,) or, in games, (batch, column)
 Span = tuple[int, int]  # first and one-past-last sample
@@ -71,7 +71,7 @@ class Game:
 
 def make_game(
     score: Score,
-    wave: Float[ndarray, " sample"],
+    wave: AnyWave,
     segments: Sequence,
     *,
     replacement: str = "silence",
@@ -89,6 +89,7 @@ def make_game(
             raise ValueError(f"segment {number} is empty: samples {start} to {stop}")
         if number and start < spans[number - 1][1]:
             raise ValueError(f"segment {number} begins before segment {number - 1} ends")
+    wave = as_array(wave)
     fill = replace(wave, replacement, seed=seed)
     sound = torch.tensor(wave, dtype=torch.float32)
     return Game(score, sound, spans, torch.tensor(fill), at_once)

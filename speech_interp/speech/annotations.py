@@ -117,7 +117,9 @@ def _usable(
             )
         if used and i.start_s < used[-1].end_s - _SLACK_S:
             raise AnnotationError(f"{where} begins before {used[-1].label!r} ends")
-        start, end = max(0.0, i.start_s), min(i.end_s, duration_s)
+        # What overlaps by rounding is cut: no frame and no sample belongs to two.
+        first = used[-1].end_s if used else 0.0
+        start, end = max(first, i.start_s), min(i.end_s, duration_s)
         if start < end:
             used.append(Interval(label, start, end))
     return tuple(used)

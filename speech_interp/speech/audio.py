@@ -15,6 +15,7 @@ from torch import Tensor
 from torchaudio.functional import resample
 
 RATE_HZ = 16000
+AnyWave = Float[ndarray, " sample"] | Float[Tensor, " sample"]  # where waves come in
 SHORTEST_SAMPLES = 400  # one frame of wav2vec2 and HuBERT: 25 ms
 LONGEST_S = 2 * 3600.0
 SILENCE = 1e-4  # peak amplitude, -80 dB of full scale: below the last bits of 16-bit PCM
@@ -110,6 +111,11 @@ def check_wave(wave: ndarray, *, name: str = "wave", rate_hz: int = RATE_HZ) -> 
         raise TooShortAudioError(
             f"{name}: {1000 * wave.size / rate_hz:.1f} ms, expected at least 25 ms (one frame)"
         )
+
+
+def as_array(wave: ndarray | Tensor) -> ndarray:
+    """The samples of an array or a tensor as an array, in the same memory where possible."""
+    return wave.detach().cpu().numpy() if isinstance(wave, Tensor) else np.asarray(wave)
 
 
 def check_scale(wave: ndarray | Tensor, *, name: str = "wave") -> None:

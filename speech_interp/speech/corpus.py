@@ -18,8 +18,9 @@ import pyarrow.parquet as pq
 import soundfile as sf
 from jaxtyping import Float
 from numpy import ndarray
+from torch import Tensor
 
-from speech_interp.speech.audio import RATE_HZ, check_scale
+from speech_interp.speech.audio import RATE_HZ, as_array, check_scale
 
 SUBSETS = (
     "sentences",
@@ -88,11 +89,13 @@ class Utterance:
     syllables: tuple[Interval, ...] = ()
     tracks: dict[str, Track] = field(default_factory=dict)
     info: dict = field(default_factory=dict)
-    audio: bytes | ndarray = field(default=b"", repr=False)
+    audio: bytes | ndarray | Tensor = field(default=b"", repr=False)
 
     rate_hz = RATE_HZ
 
     def __post_init__(self):
+        if not isinstance(self.audio, bytes | np.ndarray):
+            object.__setattr__(self, "audio", as_array(self.audio))
         if isinstance(self.audio, np.ndarray) and self.audio.size:
             check_scale(self.audio, name=self.id)
 

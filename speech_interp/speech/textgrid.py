@@ -21,7 +21,7 @@ _TOKEN = re.compile(
     r"""|(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?))(?!\S)|![^\n]*"""
 )
 _KINDS = {"IntervalTier": 2, "TextTier": 1}  # numbers before each label
-_SLACK_S = 1e-6  # times written with few digits may overlap by rounding
+_SLACK_S = 1e-4  # times written with four digits may overlap, or outlast the sound, by rounding
 
 
 class AnnotationError(CorpusError):

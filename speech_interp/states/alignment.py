@@ -64,10 +64,11 @@ def boundary_errors(
 ) -> Float[ndarray, "interval 2"]:
     """How much too late each interval starts and ends, in seconds; pauses do not count.
 
-    Raises `AlignmentError` where the labels differ: then boundaries have no counterpart.
+    Raises `AlignmentError` where the labels differ by more than upper and lower case: then
+    boundaries have no counterpart.
     """
     found, truth = ([i for i in tier if i.label != SILENCE] for tier in (found, truth))
-    if [i.label for i in found] != [i.label for i in truth]:
+    if [i.label.casefold() for i in found] != [i.label.casefold() for i in truth]:
         raise AlignmentError(
             f"labels differ: {' '.join(i.label for i in found)} against "
             f"{' '.join(i.label for i in truth)}"

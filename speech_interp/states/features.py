@@ -2,10 +2,8 @@
 
 import torch
 import torchaudio
-from jaxtyping import Float
-from numpy import ndarray
 
-from speech_interp.speech.audio import RATE_HZ, check_wave
+from speech_interp.speech.audio import RATE_HZ, AnyWave, as_array, check_wave
 from speech_interp.states.frames import FrameGrid
 from speech_interp.states.hidden_states import HiddenStates
 
@@ -13,11 +11,12 @@ from speech_interp.states.hidden_states import HiddenStates
 GRID = FrameGrid(stride=320, field=400, offset=200, padded=False)
 
 
-def mfcc(wave: Float[ndarray, " sample"], *, coefficients: int = 13) -> HiddenStates:
+def mfcc(wave: AnyWave, *, coefficients: int = 13) -> HiddenStates:
     """Return MFCCs, their slopes and the slopes of those, as the one layer of hidden states.
 
     Units: `coefficients` x 3 (slopes over five frames). Mean over a phone with `pool`.
     """
+    wave = as_array(wave)
     check_wave(wave)
     mel = {"n_fft": 512, "win_length": 400, "hop_length": 320, "n_mels": 40, "center": False}
     transform = torchaudio.transforms.MFCC(RATE_HZ, n_mfcc=coefficients, melkwargs=mel)

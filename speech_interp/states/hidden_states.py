@@ -18,7 +18,7 @@ from numpy import ndarray
 from torch import Tensor, nn
 
 from speech_interp.models.families import family_of
-from speech_interp.speech.audio import RATE_HZ, TooLongAudioError, check_wave
+from speech_interp.speech.audio import RATE_HZ, TooLongAudioError, as_array, check_wave
 from speech_interp.states.frames import frame_grid, frames_in
 
 WHISPER_WINDOW_S = 30.0
@@ -43,13 +43,13 @@ class HiddenStates:
         return frames_in(self.times_s, interval.start_s, interval.end_s)
 
 
-def hidden_states(model, wave: ndarray) -> HiddenStates:
+def hidden_states(model, wave: ndarray | Tensor) -> HiddenStates:
     """The states of all layers for a mono 16 kHz wave (sample,), Whisper's cropped to the speech.
 
     Raises a named `AudioError` for a wave that is not mono, not finite, under 25 ms, or too long
     for one pass (30 s for Whisper, 120 s else): then use `stream_hidden_states`.
     """
-    wave = np.asarray(wave)
+    wave = as_array(wave)
     values = _all_layers(model, model_inputs(model, wave))
     grid = frame_grid(model)
     frame_count = grid.count(len(wave))
@@ -61,7 +61,7 @@ def hidden_states(model, wave: ndarray) -> HiddenStates:
 
 
 def stream_hidden_states(
-    model, wave: ndarray, *, window_s: float = 20.0, context_s: float = 4.0
+    model, wave: ndarray | Tensor, *, window_s: float = 20.0, context_s: float = 4.0
 ) -> Iterator[HiddenStates]:
     """The states of a long wave (sample,) piece by piece: each frame once, in bounded memory.
 
@@ -69,7 +69,7 @@ def stream_hidden_states(
     some 30 s at once in training, so this is how long recordings are meant to be read; but a
     frame's state depends on the window it was computed in, and differs from a single long pass.
     """
-    wave = np.asarray(wave)
+    wave = as_array(wave)
     check_wave(wave)
     if window_s < 1 or context_s < 0.1:
         raise ValueError(
@@ -127,13 +127,14 @@ def frames_or_nearest(states: HiddenStates, interval) -> slice:
     return slice(nearest, nearest + 1)
 
 
-def model_inputs(model, wave: ndarray) -> Tensor:
+def model_inputs(model, wave: ndarray | Tensor) -> Tensor:
     """What the encoder takes: the normalised wave (1, sample), Whisper's mel (1, bin, frame),
     w2v-BERT's stacked filterbank (1, frame, bin).
 
     Raises TooLongAudioError for what one pass does not take, which Whisper's extractor would cut
     off, and another `AudioError` for what is no wave in [-1, 1].
     """
+    wave = as_array(wave)
     check_wave(wave)
     family = family_of(model.family)
     longest_s = family.longest_s

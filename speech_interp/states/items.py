@@ -69,7 +69,7 @@ def collect(
     *,
     layers: Sequence[int] | None = None,
     keep: Callable[[Interval], bool] | None = None,
-    lead_s: float | Sequence[float] = 0.0,
+    lead_s: float | Sequence[float] | Float[ndarray, " utterance"] = 0.0,
     pooled: bool = True,
     progress: bool = True,
 ) -> Items:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from speech_interp.models.families import FAMILIES, family_of
 from speech_interp.models.processors import extractor_of, tokenizer_of
-from speech_interp.speech.audio import RATE_HZ, TooLongAudioError, check_scale
+from speech_interp.speech.audio import RATE_HZ, AnyWave, TooLongAudioError, check_scale
 from speech_interp.states.alignment import best_path, ctc_chain
 from speech_interp.states.hidden_states import device_of, encoder_layers, encoder_of, model_inputs
 from speech_interp.states.prompts import whisper_prompt
@@ -38,7 +38,7 @@ class Written:
 
 
 @torch.no_grad()
-def whisper_ids(model, wave: Float[np.ndarray, " sample"], *, longest: int = 64) -> list[int]:
+def whisper_ids(model, wave: AnyWave, *, longest: int = 64) -> list[int]:
     """Return the decoder sequence that the model writes by itself: prompt, text, end of text."""
     tokenizer, prompt = tokenizer_of(model), whisper_prompt(model, wave)
     written = model.module.generate(model_inputs(model, wave), max_new_tokens=longest)[0].tolist()
@@ -60,6 +60,11 @@ def whisper_words(model, ids: Sequence[int]) -> list[Written]:
             more = (last.label + text, (*last.places, place), (*last.tokens, token))
             words[-1] = Written(*more)
     return words
+
+
+def tokens_of(model, word: str) -> list[int]:
+    """Return the tokens of a word as it stands inside a sentence, after a space."""
+    return tokenizer_of(model)(" " + word, add_special_tokens=False).input_ids
 
 
 def whisper_score(model, ids: Sequence[int], positions: Sequence[int]) -> Score:
@@ -162,10 +167,10 @@ def ctc_token_score(model, label: int, frames: slice) -> Score:
     return lambda waves: ctc_log_probs(model, waves)[:, frames, label].mean(1)
 
 
-def ctc_words(model, wave: Float[np.ndarray, " sample"]) -> list[Written]:
+def ctc_words(model, wave: AnyWave) -> list[Written]:
     """Return the words that the best path writes, with the frames and labels of their letters."""
     with torch.no_grad():
-        path = ctc_log_probs(model, torch.tensor(wave)[None])[0].argmax(-1).tolist()
+        path = ctc_log_probs(model, torch.as_tensor(wave)[None])[0].argmax(-1).tolist()
     tokenizer = tokenizer_of(model)
     gaps = {tokenizer.pad_token_id, tokenizer.word_delimiter_token_id}
     words, letters = [], []

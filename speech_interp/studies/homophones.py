@@ -19,6 +19,7 @@ from speech_interp.speech.audio import RATE_HZ
 from speech_interp.speech.corpus import Utterance
 from speech_interp.states.hidden_states import device_of
 from speech_interp.states.prompts import whisper_prompt
+from speech_interp.states.scores import tokens_of
 
 FRENCH_DETERMINERS = ("le", "la", "les", "un", "une", "des")
 
@@ -72,11 +73,6 @@ def whisper_choice(model, utterance: Utterance) -> Choice:
         wrong=tokens_of(model, wrong),
         blank=tokenizer_of(model).unk_token_id,
     )
-
-
-def tokens_of(model, word: str) -> list[int]:
-    """Return the tokens of a word as it stands inside a sentence, after a space."""
-    return tokenizer_of(model)(" " + word, add_special_tokens=False).input_ids
 
 
 @torch.no_grad()

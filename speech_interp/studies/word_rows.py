@@ -18,15 +18,14 @@ from speech_interp.methods.context_mixing import (
     AttentionStep,
     Measure,
     WordMap,
-    group_frames,
     normalise_rows,
     raw_attention,
     record_attention,
     rollout,
     word_map,
 )
+from speech_interp.methods.word_maps import word_frames
 from speech_interp.speech.corpus import Utterance
-from speech_interp.states.frames import frame_grid, frames_in
 from speech_interp.states.hidden_states import encoder_of, model_inputs
 from speech_interp.studies.homophones import Choice, whisper_choice
 
@@ -39,14 +38,7 @@ def places(model, utterance: Utterance, choice: Choice | None = None) -> Places:
     In the encoder the target is all frames of the ambiguous word; in decoder and cross-attention it
     is the position that writes the word: the token before it, whose output is the word itself.
     """
-    grid = frame_grid(model)
-    speech_count = grid.count(len(utterance.wave))
-    times_s = grid.times_s(speech_count)
-    words, pause, padding = group_frames(
-        [frames_in(times_s, word.start_s, word.end_s) for word in utterance.words],
-        speech_count=speech_count,
-        frame_count=model.module.config.max_source_positions if grid.padded else speech_count,
-    )
+    words, pause, padding = word_frames(model, utterance)
     target = words[utterance.info["target"]]
     encoder = {"targets": [target], "sources": words, "pause": pause, "padding": padding}
     if choice is None:

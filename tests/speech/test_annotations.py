@@ -111,3 +111,9 @@ def test_an_utterance_of_the_corpus_goes_to_praat_and_back(tmp_path):
         assert labels(theirs) == labels(expected) and len(theirs) > 3
         for a, b in zip(theirs, expected, strict=True):
             assert (a.start_s, a.end_s) == pytest.approx((b.start_s, b.end_s), abs=1e-6)
+
+
+def test_what_overlaps_by_rounding_is_cut():
+    words = (Interval("a", 0.1, 0.3004), Interval("b", 0.3, 0.5))
+    found = with_tiers(SOUND, {"words": words}).words
+    assert found == (Interval("a", 0.1, 0.3004), Interval("b", 0.3004, 0.5))

@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from speech_interp.speech.corpus import Interval
+from speech_interp.speech.annotations import tiers_of
+from speech_interp.speech.corpus import Interval, load_corpus
 from speech_interp.speech.textgrid import AnnotationError, read_textgrid, write_textgrid
 
 # Praat's two forms of one grid, typed by hand. Labels that look like the syntax are on purpose.
@@ -221,3 +222,14 @@ def test_intervals_that_no_grid_holds(tmp_path):
         with pytest.raises(AnnotationError, match=r"tier 'x': 'a' lies at .* s, expected within"):
             write_textgrid(path, {"x": [beyond]}, end_s=1)
     assert not path.exists()
+
+
+def test_our_own_utterances_outlast_their_sound_by_rounding_only(tmp_path):
+    """Times of the corpus have four digits, a sound ends where its last sample does."""
+    for u in load_corpus("sentences")[::40]:
+        write_textgrid(tmp_path / "u.TextGrid", tiers_of(u), end_s=u.duration_s)
+        back = read_textgrid(tmp_path / "u.TextGrid")["phones"]
+        named = [(i.label, i.start_s) for i in back if i.label]
+        assert [label for label, _ in named] == [p.label for p in u.phones]
+        assert [t for _, t in named] == pytest.approx([p.start_s for p in u.phones], abs=1e-4)
+        assert back[-1].end_s == u.duration_s

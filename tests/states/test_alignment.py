@@ -248,6 +248,8 @@ def test_boundary_errors():
     found = [Interval("A", 1.5, 2), Interval("SIL", 2, 3), Interval("B", 3, 3.5)]
     assert boundary_errors(found, truth).tolist() == [[0.5, 0.0], [1.0, -0.5]]
     assert boundary_errors([], [Interval("SIL", 0, 1)]).shape == (0, 2)
+    lower = [Interval(i.label.lower(), i.start_s + 0.5, float(i.end_s)) for i in truth[1:]]
+    assert boundary_errors(lower, truth).tolist() == [[0.5, 0], [0.5, 0]]
     with pytest.raises(AlignmentError, match="labels differ: A B against B A"):
         boundary_errors(truth, [truth[2], truth[1]])
 
