@@ -23,7 +23,8 @@ class WordExplanation:
     """How much the score of one written word, a log-probability, depends on each segment.
 
     `curves` hold the score as 0, 1, ..., all segments are silenced: "map", the highest value first;
-    "random orders", their mean, each a turn of one order; "loudest first", which knows no model.
+    "random orders", their mean probability, each a turn of one order; and "loudest first", which
+    knows no model either.
     """
 
     word: str
@@ -84,9 +85,11 @@ def explain_word(
     values = method(game)
     energy = torch.stack([game.wave[a:b].square().sum() for a, b in game.spans])
     drawn = _spread_orders(len(segments), orders)
+    chance = torch.stack([deletion_curve(game, order) for order in drawn]).double()
     curves = {
         "map": deletion_curve(game, values),
-        "random orders": torch.stack([deletion_curve(game, o) for o in drawn]).mean(0),
+        # The mean is one of probabilities: one order that ends at 0 must not speak for all.
+        "random orders": chance.exp().mean(0).log().float(),
         "loudest first": deletion_curve(game, energy),
     }
     return WordExplanation(

@@ -78,8 +78,9 @@ def test_values_and_curves_are_those_of_the_formula():
     by_energy = [whole, score_without("w"), none, none, none]  # .9, .5, .4, .1
     np.testing.assert_allclose(explained.curves["loudest first"], by_energy, atol=1e-6)
     # Four orders of four parts, turned: each part comes first once, and last once.
-    single = (without_z + score_without("w") + 2 * whole) / 4
-    alone = (score_without("z", "w") * 2 + without_z + score_without("w")) / 4
+    parts = {"x", "y", "z", "w"}
+    single = np.log(np.mean([np.exp(score_without(part)) for part in parts]))
+    alone = np.log(np.mean([np.exp(score_without(*parts - {part})) for part in parts]))
     random = explained.curves["random orders"]
     np.testing.assert_allclose(random[[0, 1, 3, 4]], [whole, single, alone, none], atol=1e-6)
     gap = (np.exp(score_without("w")) - np.exp(without_z)) / 4
