@@ -16,6 +16,8 @@ from pathlib import Path
 
 import nbformat
 from docutils.statemachine import StringList
+from pybtex.database import parse_file
+from readers import address_of, names
 from sphinx.util.docutils import SphinxDirective
 
 PACKAGE = "speech_interp"
@@ -84,18 +86,30 @@ def chapters_by_name(root: Path, docnames: tuple[str, ...]) -> dict[str, list[st
     return dict(found)
 
 
-def as_rest(lines: list[str]) -> list[str]:
-    """Single backticks are code, stars and bars are themselves, and lists may follow text."""
+def as_rest(lines: list[str], works: dict[str, str] | None = None) -> list[str]:
+    """Single backticks are code, stars and bars are themselves, [keys] lead to the `works`."""
+    works = works or {}
     done = []
     for line in lines:
-        parts = re.split(r"(``.+?``|`[^`]+`)", line)
+        parts = re.split(r"(``.+?``|`[^`]+`|\[[\w-]+\])", line)
         for at, part in enumerate(parts):
             if part.startswith("`"):
                 parts[at] = f"``{part.strip('`')}``"
             else:
-                parts[at] = re.sub(r"(?<!^)([*|_])", r"\\\1", part)
+                escaped = re.sub(r"(?<!^)([*|_])", r"\\\1", part)
+                parts[at] = works.get(part.strip("[]"), escaped)
         done.append("".join(parts))
     return done
+
+
+@cache
+def links_to_works(path: Path) -> dict[str, str]:
+    """For each key of the bibliography "Author (year)" as a link, in reStructuredText."""
+    return {
+        key: f"`{names(entry)} ({entry.fields['year']}) <{address_of(entry, '')}>`__"
+        for key, entry in parse_file(str(path)).entries.items()
+        if address_of(entry, "")
+    }
 
 
 def lines_of(thing) -> str:
@@ -110,7 +124,8 @@ def lines_of(thing) -> str:
 
 def finish_docstring(app, what, name, thing, options, lines):
     """The docstring as autodoc reads it, then where the source is and which chapters use it."""
-    lines[:] = as_rest(lines)
+    works = links_to_works(Path(app.srcdir) / app.config.bibtex_bibfiles[0])
+    lines[:] = as_rest(lines, works)
     if what not in ("function", "class", "exception"):
         return
     found = []
@@ -125,6 +140,24 @@ def finish_docstring(app, what, name, thing, options, lines):
     lines += ["", "; ".join(found), ""]
 
 
+def mend_signatures(app, pagename, templatename, context, doctree):
+    """Sphinx makes a list of definitions without terms of long signatures; axe rejects that."""
+
+    def without_list(found):
+        for before, after in (("dl", 'div class="sig-lines"'), ("dd", "div")):
+            found = found.replace(f"<{before}>", f"<{after}>").replace(f"</{before}>", "</div>")
+        return found
+
+    body = context.get("body", "")
+    signature = re.compile(r'<dt class="sig [^>]*>.*?</dt>', re.DOTALL)
+    context["body"] = signature.sub(lambda found: without_list(found[0]), body)
+
+
+def name_no_factory(app, what, name, thing, options, signature, returns):
+    """Sphinx cannot read the default "<factory>" of a dataclass, and then shows raw text."""
+    return (signature or "").replace("= <factory>", "= ..."), returns
+
+
 def leave_out_fields(app, what, name, thing, skip, options):
     """The fields of a tuple stand in its signature; "Alias for field number 0" says nothing."""
     return True if (getattr(thing, "__doc__", "") or "").startswith("Alias for field") else None
@@ -134,5 +167,7 @@ def setup(app):
     app.setup_extension("sphinx.ext.autodoc")
     app.add_directive("wing", Wing)
     app.connect("autodoc-process-docstring", finish_docstring)
+    app.connect("autodoc-process-signature", name_no_factory)
     app.connect("autodoc-skip-member", leave_out_fields)
+    app.connect("html-page-context", mend_signatures)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

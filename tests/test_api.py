@@ -99,6 +99,15 @@ def test_docstrings_become_what_autodoc_reads(written, read):
     assert api_pages.as_rest([written]) == [read]
 
 
+def test_keys_of_the_bibliography_become_links():
+    works = api_pages.links_to_works(ROOT / "references.bib")
+    line = "As in [pmlr-v97-kornblith19a], not `[pmlr-v97-kornblith19a]`, and x[i] [none]."
+    assert api_pages.as_rest([line], works) == [
+        "As in `Kornblith et al. (2019) <https://proceedings.mlr.press/v97/kornblith19a.html>`__, "
+        "not ``[pmlr-v97-kornblith19a]``, and x[i] [none]."
+    ]
+
+
 def test_source_lines_are_those_of_the_function():
     from speech_interp.statistics.spaces import check_same_items
 
@@ -107,3 +116,13 @@ def test_source_lines_are_those_of_the_function():
     text = (ROOT / place).read_text().splitlines()[first - 1 : last]
     assert text[0].startswith("def check_same_items(") and text[-1].startswith("        raise")
     assert api_pages.lines_of(3) == ""
+
+
+def test_long_signatures_are_no_lists_of_definitions():
+    dt = '<dt class="sig sig-object py" id="f">f(<dl>\n<dd>x,</dd>\n</dl>\n)</dt>'
+    context = {"body": f"<dl><dd>kept</dd></dl>{dt}"}
+    api_pages.mend_signatures(None, "", "", context, None)
+    assert context["body"] == (
+        '<dl><dd>kept</dd></dl><dt class="sig sig-object py" id="f">f('
+        '<div class="sig-lines">\n<div>x,</div>\n</div>\n)</dt>'
+    )

@@ -25,6 +25,7 @@ def test_every_public_name_is_on_the_page_of_its_wing(wing):
                 name = f"speech_interp.{wing}.{path.stem}.{node.name}"
                 place = page.find(id=name)
                 assert place, name
+                assert "~" not in place.text, "a signature that Sphinx could not read"
                 source = place.parent.find("a", string="Source")["href"]
                 assert f"/speech_interp/{wing}/{path.stem}.py#L" in source
                 count += 1
