@@ -129,7 +129,10 @@ def add_link_preview(app, pagename, templatename, context, doctree):
     tags["og:site_name"] = app.config.project
     if address:
         tags["og:url"] = context["pageurl"]
-        tags["og:image"] = f"{address}/overview.png"
+        picture = "overview.png"
+        if pagename.startswith("notebooks/"):  # its own answer, written by readers.py
+            picture = f"figures/{pagename.rsplit('/', 1)[1]}-answer.png"
+        tags["og:image"] = f"{address}/{picture}"
         tags["twitter:card"] = "summary_large_image"
     lines = [f'<meta property="{name}" content="{value}"/>' for name, value in tags.items()]
     lines.append(f'<meta name="description" content="{description}"/>')

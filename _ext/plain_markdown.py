@@ -69,11 +69,28 @@ def closing(lines: list[str], start: int, fence: str) -> int:
     raise ValueError(f"nothing closes {lines[start]!r}")
 
 
-def render(name: str, argument: str, body: list[str], chapter: Chapter) -> str:
+def options_and_body(lines: list[str]) -> tuple[dict[str, str], list[str]]:
+    """What the lines `:name: value` at the start of a directive say, and what follows them."""
     options = {}
-    while body and (option := OPTION.match(body[0])):
+    while lines and (option := OPTION.match(lines[0])):
         options[option[1]] = option[2]
-        body = body[1:]
+        lines = lines[1:]
+    return options, lines
+
+
+def directive(text: str, name: str, argument: str) -> tuple[dict[str, str], str] | None:
+    """Options and body of the first such directive in a text, or None."""
+    lines = text.splitlines()
+    for at, line in enumerate(lines):
+        found = OPENING.match(line)
+        if found and (found["name"], found["argument"].strip()) == (name, argument):
+            options, body = options_and_body(lines[at + 1 : closing(lines, at, found["fence"])])
+            return options, "\n".join(body).strip()
+    return None
+
+
+def render(name: str, argument: str, body: list[str], chapter: Chapter) -> str:
+    options, body = options_and_body(body)
     inside = plain("\n".join(body).strip(), chapter)
     if name in ("glue:figure", "figure", "image"):
         address = (chapter.glued_picture if name[0] == "g" else chapter.picture)(argument)
