@@ -49,7 +49,7 @@ serve: book  ## build, then show the site on http://localhost:8000
 rehearsal: $(READY)  ## every notebook with full-size random checkpoints: time and memory
 	$(BIN)/python tests/rehearsal.py
 
-colab: $(READY)  ## every chapter as on Colab, in an environment of its own
+colab: book  ## every notebook for readers as on Colab, in an environment of its own
 	$(BIN)/python -m pytest tests/colab -s
 
 refute: $(READY)  ## compute the claims of every chapter again under other conditions

@@ -1,11 +1,10 @@
 """What this site adds to Jupyter Book: drawings that follow the theme, nothing from other hosts,
-link previews, and every chapter as a script."""
+and link previews."""
 
 import re
 import shutil
 from pathlib import Path
 
-import nbformat
 from docutils import nodes
 from PIL import Image
 from sphinx import addnodes
@@ -130,30 +129,14 @@ def add_link_preview(app, pagename, templatename, context, doctree):
     tags["og:site_name"] = app.config.project
     if address:
         tags["og:url"] = context["pageurl"]
-        tags["og:image"] = f"{address}/overview.png"
+        picture = "overview.png"
+        if pagename.startswith("notebooks/"):  # its own answer, written by readers.py
+            picture = f"figures/{pagename.rsplit('/', 1)[1]}-answer.png"
+        tags["og:image"] = f"{address}/{picture}"
         tags["twitter:card"] = "summary_large_image"
     lines = [f'<meta property="{name}" content="{value}"/>' for name, value in tags.items()]
     lines.append(f'<meta name="description" content="{description}"/>')
     context["metatags"] = context.get("metatags", "") + "\n".join(lines)
-
-
-def without_shell_lines(line):
-    """`%pip install x` is not Python: the line becomes a comment that an `if` can stand on."""
-    found = re.match(r"(\s*)([%!].*)", line)
-    return f"{found[1]}pass  # {found[2]}" if found else line
-
-
-def as_script(notebook):
-    """A notebook as a Python script: text as comments, cells apart by `# %%`."""
-    blocks = []
-    for cell in notebook.cells:
-        lines = cell.source.splitlines()
-        if cell.cell_type == "code":
-            lines = ["# %%", *map(without_shell_lines, lines)]
-        else:
-            lines = ["# %% [markdown]", *[f"# {line}".rstrip() for line in lines]]
-        blocks.append("\n".join(lines))
-    return "\n\n".join(blocks) + "\n"
 
 
 def mend_lists_of_references(app, pagename, templatename, context, doctree):
@@ -169,27 +152,6 @@ def numbers_stay_with_their_units(app, pagename, templatename, context, doctree)
     context["body"] = re.sub(number + r" (%|(?:ms|s|dB|points)\b)", r"\1&#160;\2", body)
 
 
-def write_script(app, pagename, templatename, context, doctree):
-    """The chapter as a script beside its notebook, with a line in the download menu."""
-    source = Path(app.srcdir) / f"{pagename}.ipynb"
-    if doctree is None or not source.exists():
-        return
-    target = Path(app.outdir) / "_sources" / f"{pagename}.py"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(as_script(nbformat.read(source, as_version=4)), encoding="utf-8")
-    for button in context["header_buttons"]:
-        if button.get("label") == "download-buttons":
-            link = {
-                "type": "link",
-                "url": f"{context['pathto']('_sources', 1)}/{pagename}.py",
-                "text": ".py",
-                "tooltip": "Download as a Python script",
-                "icon": "fas fa-file-code",
-                "label": "download-script-button",
-            }
-            button["buttons"].insert(1, link)
-
-
 def setup(app):
     app.connect("config-inited", leave_out_thebe)
     app.connect("env-updated", pictures_of_256_colours)
@@ -201,5 +163,4 @@ def setup(app):
     app.connect("html-page-context", add_link_preview)
     app.connect("html-page-context", mend_lists_of_references)
     app.connect("html-page-context", numbers_stay_with_their_units)
-    app.connect("html-page-context", write_script, priority=900)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

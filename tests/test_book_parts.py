@@ -1,4 +1,4 @@
-"""What the book adds to Jupyter Book: drawings, scripts of chapters, the table of checkpoints."""
+"""What the book adds to Jupyter Book: drawings, the table of checkpoints."""
 
 import datetime
 import re
@@ -6,12 +6,10 @@ import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
-import nbformat
 import pytest
 from checkpoint_folders import save_checkpoint
 from docutils import nodes
 from docutils.utils import new_document
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from speech_interp.models.loading import load_model
 
@@ -53,22 +51,6 @@ def test_words_of_the_overview_are_text():
     words = "".join(ElementTree.fromstring(draw.overview()).itertext())
     for method in ("probing", "CKA", "ABX", "Value Zeroing", "gradients", "hidden states"):
         assert method in words
-
-
-def test_a_chapter_as_a_script_runs_as_far_as_python_goes():
-    chapter = new_notebook(
-        cells=[
-            new_markdown_cell("# Title\n\nwords"),
-            new_code_cell("import sys\nif 'nowhere' in sys.modules:\n    %pip install -q x\ny = 1"),
-            new_code_cell("!ls\nz = y + 1"),
-        ]
-    )
-    nbformat.validate(chapter)
-    script = book_site.as_script(chapter)
-    names = {}
-    exec(compile(script, "script", "exec"), names)
-    assert names["z"] == 2
-    assert script.count("# %% [markdown]\n# # Title\n#\n# words") == 1
 
 
 @pytest.mark.parametrize(

@@ -201,6 +201,7 @@ def centred(spaces: Spaces, name: str) -> list[np.ndarray]:
 
 
 def check_count(n: int) -> None:
+    """Raise ValueError for fewer than 4 items, where debiased CKA is not defined."""
     if n < 4:
         raise ValueError(f"CKA needs at least 4 items, got {n}")
 

@@ -66,6 +66,7 @@ class Game:
 
     @property
     def all_present(self) -> Float[Tensor, "1 segment"]:
+        """Return the coalition of all segments."""
         return torch.ones(1, len(self.spans))
 
 

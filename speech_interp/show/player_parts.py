@@ -111,4 +111,5 @@ def clean_text(text):
 
 
 def safe_text(text):
+    """Text as HTML shows it, within attributes too."""
     return escape(clean_text(text), quote=True)

@@ -57,6 +57,7 @@ class Interval:
 
     @property
     def duration_s(self) -> float:
+        """End less start, in seconds."""
         return self.end_s - self.start_s
 
 
@@ -111,6 +112,7 @@ class Utterance:
 
     @property
     def duration_s(self) -> float:
+        """The length of the sound in seconds, read from its header without decoding."""
         if isinstance(self.audio, np.ndarray):
             return len(self.audio) / RATE_HZ
         return sf.info(io.BytesIO(self.audio)).duration

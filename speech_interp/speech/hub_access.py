@@ -21,10 +21,12 @@ def forget_unreachable() -> None:
 
 
 def hub_endpoint() -> str:
+    """The address of the Hub, or of the mirror that HF_ENDPOINT names."""
     return (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
 
 
 def is_offline() -> bool:
+    """True where HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE forbids the network."""
     said = (os.environ.get(v, "").upper() for v in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"))
     return any(value in {"1", "ON", "YES", "TRUE"} for value in said)
 
@@ -58,12 +60,14 @@ def ask(question: Callable[[], Any], *, about: str = "model") -> Any:
 
 
 def refusal(status: int, about: str = "model") -> str:
+    """One sentence about an HTTP status other than success."""
     if status in (401, 403, 404):
         return f"{hub_endpoint()} has no such {about}, or not for us (status {status})"
     return f"{hub_endpoint()} answered with an error (status {status})"
 
 
 def first_line(error: Exception) -> str:
+    """What an error says, without the lines that follow its first."""
     return str(error).strip().split("\n")[0]
 
 

@@ -35,10 +35,12 @@ class AttentionStep:
 
     @property
     def key_count(self) -> int:
+        """How many positions are attended to."""
         return self.keys.shape[1]
 
     @property
     def query_count(self) -> int:
+        """How many positions attend."""
         return self.queries.shape[1]
 
     def weights(self, rows: Tensor | None = None) -> Float[Tensor, "head row key"]:

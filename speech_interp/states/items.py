@@ -49,6 +49,7 @@ class Items:
 
     @property
     def duration_s(self) -> Float[ndarray, " item"]:
+        """Return the length of each item in seconds."""
         return self.end_s - self.start_s
 
     def where(self, chosen: Bool[ndarray, " item"] | Int[ndarray, " chosen"]) -> "Items":

@@ -42,6 +42,7 @@ def to_arrays(spaces: Spaces, name: str) -> list[np.ndarray]:
 
 
 def check_same_items(spaces: Iterable[np.ndarray], at_least: int = 4) -> None:
+    """Raise ValueError for spaces of unequal numbers of items, or of too few."""
     counts = [len(space) for space in spaces]
     if len(set(counts)) > 1:
         raise ValueError(f"spaces have unequal numbers of items: {counts}")

@@ -21,6 +21,7 @@ class Head(nn.Module):
         self.weight = nn.Linear(states.shape[2], 1)
 
     def forward(self, states: Float[Tensor, "batch frame unit"]) -> Float[Tensor, "batch class"]:
+        """Return the score of each class, the weighted mean of the votes of all frames."""
         x = self.dropout((states.float() - self.mean) / self.scale)
         votes = self.vote(self.hidden(x).relu())  # (batch, frame, class)
         return (self.weight(x).softmax(dim=1) * votes).sum(dim=1)

@@ -84,11 +84,12 @@ def test_meta_data_of_every_page():
         root = canonical[: -len(path)]
         meta = dict(re.findall(r'<meta (?:property|name)="([^"]+)" content="([^"]*)"', head))
         assert meta["og:url"] == canonical
-        assert meta["og:image"] == root + "overview.png"
+        picture = meta["og:image"].removeprefix(root)
+        assert (SITE / picture).is_file()
+        assert ("answer" in picture) == (path in CHAPTERS), "a chapter shows its own answer"
         assert len(meta["description"]) > 40, path
         assert meta["og:description"] == meta["description"]
         assert len(re.search(r"<title>(.*?)</title>", head, re.DOTALL)[1]) > 10
-    assert (SITE / "overview.png").is_file()
 
 
 @pytest.mark.parametrize("path", CHAPTERS)
@@ -97,15 +98,16 @@ def test_chapter_opens_in_colab_and_binder_and_downloads(visit, path):
     name = path.removesuffix(".html")
     links = v.page.locator("a").evaluate_all("all => all.map(a => a.href)")
     repository = "interpretingdl/speech-interpretability-tutorial"
-    colab = f"https://colab.research.google.com/github/{repository}/blob/main/{name}.ipynb"
+    colab = f"https://colab.research.google.com/github/{repository}/blob/readers/{name}.ipynb"
     assert colab in links
-    assert any(f"mybinder.org/v2/gh/{repository}/main" in link for link in links)
+    assert any(f"mybinder.org/v2/gh/{repository}/readers?" in link for link in links)
     notebook = json.loads((SITE / "_sources" / f"{name}.ipynb").read_text(encoding="utf-8"))
     assert any(link.endswith(f"_sources/{name}.ipynb") for link in links)
     assert any(link.endswith(f"_sources/{name}.py") for link in links)
     script = (SITE / "_sources" / f"{name}.py").read_text(encoding="utf-8")
     compile(script, name, "exec")
     code = sum(cell["cell_type"] == "code" for cell in notebook["cells"])
+    assert "{glue:" not in script and "{cite" not in script
     assert len(re.findall(r"^# %%$", script, re.MULTILINE)) == code
 
 

@@ -1,4 +1,5 @@
-"""Every chapter as Colab runs it: outside the repository, with what `pip install .` brings.
+"""Every notebook for readers as Colab runs it: outside the repository, with what `pip install .`
+brings.
 
 An environment of its own (kept in _build/colab) gets the package and its dependencies, at the
 versions of requirements.txt. `google.colab` is imitated, so the set-up cell runs its install
@@ -19,7 +20,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "_build" / "colab"
 PYTHON = FOLDER / "venv" / "bin" / "python"
-NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+NOTEBOOKS = sorted(ROOT.glob("_build/html/_sources/notebooks/*.ipynb"))
 REPOSITORY = re.search(r"^  url: (\S+)", (ROOT / "_config.yml").read_text(), re.MULTILINE)[1]
 
 RUN = """
@@ -31,6 +32,9 @@ nbclient.NotebookClient(notebook, timeout=600, kernel_name="python3").execute()
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6
 print(f"{time.monotonic() - start:.0f} s, {peak:.1f} GB")
 """
+
+if not NOTEBOOKS:
+    pytest.exit("no built site, so no notebook for readers: run `make book` first", returncode=1)
 
 
 def versions():
