@@ -75,10 +75,12 @@ def _missing_weights(folder: Path) -> list[str]:
 
 
 def has_extractor(folder: Path) -> bool:
+    """True if the folder says how to prepare sound."""
     return _has_one_of(folder, "preprocessor_config.json", "processor_config.json")
 
 
 def has_tokenizer(folder: Path) -> bool:
+    """True if the folder says how text is written in tokens."""
     return _has_one_of(folder, "tokenizer.json", "vocab.json")
 
 
