@@ -23,13 +23,13 @@ def compare_rdms(
 ) -> Float[np.ndarray, "x y"]:
     """Return the similarity of every RDM in `xs` with every RDM in `ys`.
 
-     "spearman", "pearson", "cosine": of the two vectors of pairs. "kendall": tau-a, the share of
-     pairs of pairs in the same order less the share in the opposite one; ties count as neither, so
-     a categorical model is not preferred to a graded one. "whitened pearson",
-     "whitened cosine": pairs that share an item err together, here they are weighed accordingly
-    ; of squared Euclidean distances the latter is linear CKA.
+    "spearman", "pearson", "cosine": of the two vectors of pairs. "kendall": tau-a, the share of
+    pairs of pairs in the same order less the share in the opposite one; ties count as neither, so
+    a categorical model is not preferred to a graded one. "whitened pearson", "whitened cosine":
+    pairs that share an item err together, here they are weighed accordingly; of squared Euclidean
+    distances the latter is linear CKA.
 
-     The diagonal never enters. Raises ValueError for constant RDMs, NaN, unequal numbers of pairs.
+    The diagonal never enters. Raises ValueError for constant RDMs, NaN, unequal numbers of pairs.
     """
     xs, ys = check_rdms(xs, "xs"), check_rdms(ys, "ys")
     if xs.shape[1] != ys.shape[1]:
