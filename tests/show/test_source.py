@@ -59,16 +59,16 @@ def test_backticks_in_the_source_do_not_end_the_block():
 
 
 def test_long_functions_are_refused(tmp_path, monkeypatch):
-    body = "\n".join(f"    x = {i}" for i in range(25))
+    body = "\n".join(f"    x = {i}" for i in range(26))
     (tmp_path / "long_module.py").write_text(
         f"def long():\n{body}\n\n\ndef fits():\n{body[:-11]}\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     import long_module
 
-    with pytest.raises(ValueError, match="long would show 26 lines; a page shows at most 25"):
+    with pytest.raises(ValueError, match="long would show 27 lines; a page shows at most 26"):
         show_source(long_module.long)
-    assert code_of(show_source(long_module.fits)).count("\n") == 25
+    assert code_of(show_source(long_module.fits)).count("\n") == 26
 
 
 def test_what_has_no_source_is_a_type_error():
