@@ -28,7 +28,7 @@ class Family:
     differentiable: bool = True  # `states.scores` makes the inputs itself, with gradients
     extractor: str = "Wav2Vec2FeatureExtractor"
     processor: str = "Wav2Vec2Processor"
-    extractor_options: Callable[[Any], dict[str, Any]] = lambda config: {"do_normalize": True}
+    extractor_options: Callable[[Any], dict[str, Any]] | None = None  # else do_normalize=True
     attentions: tuple[str, ...] = ("sdpa", "eager")
     longest_s: float = 120.0  # of one pass: attention grows with the square of the duration
 

@@ -25,7 +25,8 @@ def load_processor(folder: Path, family: Family, config: Any, *, text: bool) -> 
     if has_extractor(folder):
         extractor = extractor_class.from_pretrained(folder, **safely)
     else:
-        options = family.extractor_options(config)
+        choose = family.extractor_options
+        options = choose(config) if choose else {"do_normalize": True}
         said = ", ".join(f"{name}={value}" for name, value in options.items())
         words += f"; no preprocessor file, so the default of {family.name} ({said})"
         extractor = extractor_class(**options)
