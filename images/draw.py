@@ -308,15 +308,38 @@ def articulation():
 
 
 def prosody():
-    pitch = "M160 44 C172 12 186 12 196 30 S222 58 236 34 S256 18 262 22"
     return emblem(
-        "Prosody",
+        "Stress",
         [states(10, 8, 10)],
         [
-            f'<path d="{pitch}" fill="none" stroke="{ORANGE}" stroke-width="3"/>',
-            *(dot(x, 62, BLUE, r) for x, r in ((172, 3), (198, 6), (224, 3), (250, 6))),
+            *(dot(x, 34, BLUE, r, strength=0.35) for x, r in ((170, 16), (222, 8))),
+            text(170, 34, "PER", kind="small bold"),
+            text(222, 34, "mit", kind="small"),
         ],
-        ("states", "stress and tone"),
+        ("states", "the stressed syllable"),
+    )
+
+
+def tone():
+    contours = [
+        (ORANGE, "M158 14H186"),
+        (BLUE, "M200 26L228 8"),
+        (GREEN, "M158 50C166 66 176 66 186 46"),
+        (PURPLE, "M200 44L228 64"),
+    ]
+    lines = [
+        f'<path d="{way}" fill="none" stroke="{colour}" stroke-width="3" stroke-linecap="round"/>'
+        for colour, way in contours
+    ]
+    return emblem("Tone", [states(10, 8, 10)], lines, ("states", "one of four tones"))
+
+
+def syntax():
+    branches = '<path class="line" d="M196 8L172 32M196 8L220 32M172 32L158 58M172 32L186 58"/>'
+    places = ((196, 8), (172, 32), (220, 32), (158, 58), (186, 58))
+    nodes = [dot(x, y, GREEN, 5) for x, y in places]
+    return emblem(
+        "Syntax", [states(10, 8, 10)], [branches, *nodes], ("states", "shape of a sentence")
     )
 
 
@@ -515,7 +538,8 @@ def favicon():
 
 DRAWINGS = [
     anatomy, overview, overview_tall, logo, favicon,
-    hidden_states, probing, articulation, prosody, dimensionality_reduction,
+    hidden_states, probing, articulation, prosody, tone, syntax,
+    dimensionality_reduction,
     cka, cca, rsa, lenses, abx,
     attention, rollout, attention_norm, context_mixing,
     gradient_attribution, perturbation_attribution,
