@@ -117,7 +117,8 @@ class SiteChapter:
         name = f"{posixpath.basename(self.docname)}-{key}.png"
         reduced = self.executed / f"{sha256(content).hexdigest()}.png"  # by book_site
         self.file(name).write_bytes(reduced.read_bytes() if reduced.exists() else content)
-        return f"{self.site}/{PICTURES}/{name}"
+        size = self.glued[key]["metadata"].get("image/png", {})
+        return f"{self.site}/{PICTURES}/{name}", size.get("width")
 
     def picture(self, path):
         source = Path(self.app.srcdir, posixpath.dirname(self.docname), path)
