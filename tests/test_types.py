@@ -24,18 +24,17 @@ def test_package_has_no_error_of_types():
 @pytest.mark.slow
 def test_callers_see_the_types_of_the_package(tmp_path):
     """A reader's own code: the mistake is found, the right call is not."""
-    own = tmp_path / "own.py"
-    own.write_text(
+    (tmp_path / "own.py").write_text(
         "from speech_interp.statistics.moments import Moments\n"
         "def count(moments: Moments) -> int:\n"
         "    return moments.item_count\n"
         "def name(moments: Moments) -> str:\n"
         "    return moments.item_count\n"
     )
-    found = mypy(str(own))
-    assert [line.split(": ")[:2] for line in found.stdout.splitlines() if ": error" in line] == [
-        [f"{own}:5", "error"]
-    ], found.stdout + found.stderr
+    found = mypy(str(tmp_path / "own.py"))
+    wrong = [line.split(": ")[0] for line in found.stdout.splitlines() if ": error: " in line]
+    places = [Path(place).name for place in wrong]  # mypy may know the file from an earlier folder
+    assert places == ["own.py:5"], found.stdout + found.stderr
 
 
 def test_nothing_in_the_package_is_left_out():
