@@ -35,9 +35,10 @@ test: $(READY)  ## lint, unit tests, hygiene of notebooks; then the checks on th
 	@$(MAKE) --no-print-directory book
 	$(BIN)/python -m pytest tests/site tests/browser
 
-lint: $(READY)  ## ruff, on code and notebooks
+lint: $(READY)  ## ruff, on code and notebooks; mypy, on the types of the package
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 format: $(READY)  ## let ruff put code and notebooks in order
 	$(BIN)/ruff check --fix .

@@ -1,4 +1,6 @@
-"""The directives of computed.md: which chapter was computed with what, and how long it took."""
+"""What computed the chapters, when, and how long it took: the directives of computed.md, and the
+line under the title of each chapter, both from the outputs of the run and its record in the cache.
+"""
 
 import datetime
 import os
@@ -71,6 +73,58 @@ def checkpoints(doctree):
     return [(name, origin, revision) for (name, origin), revision in found.items()]
 
 
+def run_of(env, docname):
+    """The record of the run that a chapter shows, or None; a later build keeps it."""
+    return NbMetadataCollector.get_doc_data(env).get(docname, {}).get("exec_data")
+
+
+def kind_of(origin):
+    """What `print(model)` says about the weights, in two words."""
+    kinds = {"STAND-IN": "stand-in", "random-init": "untrained", "original": "original weights"}
+    return next(
+        (words for start, words in kinds.items() if origin.startswith(start)), "own weights"
+    )
+
+
+def last_computed(run, models, address):
+    """The line under a title: day, time, each checkpoint once, and where to read more.
+
+    A twin is named only where the page has no trained model of that name.
+    """
+    kinds = {}
+    for name, origin, _ in models:
+        if kinds.get(name, "untrained") == "untrained":
+            kinds[name] = kind_of(origin)
+    words = f"Computed on {day_and_time(run)}"
+    words += (
+        " with " + ", ".join(f"{name} ({kind})" for name, kind in kinds.items()) if kinds else ""
+    )
+    line = nodes.paragraph("", f"{words}. ")
+    line += nodes.reference("", "How", refuri=address, internal=True)
+    return nodes.container("", line, classes=["last-computed"])
+
+
+def day_of(run):
+    return in_words(datetime.date.fromtimestamp(run["mtime"]))
+
+
+def day_and_time(run):
+    return day_of(run) + ("" if run["runtime"] is None else f" in {run['runtime']:.0f} s")
+
+
+class SayWhenComputed(SphinxPostTransform):
+    default_priority = 8
+
+    def run(self, **kwargs):
+        env, docname = self.env, self.env.docname
+        pages = refresh(self.app, env)
+        run, title = run_of(env, docname), self.document.next_node(nodes.title)
+        if run and pages and title is not None:
+            address = self.app.builder.get_relative_uri(docname, pages[0])
+            line = last_computed(run, checkpoints(env.get_doctree(docname)), address)
+            title.parent.insert(title.parent.index(title) + 1, line)
+
+
 class FillChapters(SphinxPostTransform):
     default_priority = 8
 
@@ -79,12 +133,11 @@ class FillChapters(SphinxPostTransform):
         if not places:
             return
         order = self.env.toctree_includes.get(self.config.root_doc, [])
-        runs = NbMetadataCollector.get_doc_data(self.env)
-        rows = []
-        for docname in [d for d in order if d in runs]:
-            run = runs[docname].get("exec_data")
-            if run:
-                rows.append([self.link(docname), self.models(docname), self.time(run)])
+        rows = [
+            [self.link(docname), self.models(docname), self.time(run)]
+            for docname in order
+            if (run := run_of(self.env, docname))
+        ]
         head = ["Chapter", "Its checkpoints, and what was loaded", "Computed"]
         for place in places:
             place.replace_self(make_table(head, rows))
@@ -109,8 +162,7 @@ class FillChapters(SphinxPostTransform):
 
     @staticmethod
     def time(run):
-        when = in_words(datetime.date.fromtimestamp(run["mtime"]))
-        return when if run["runtime"] is None else f"{run['runtime']:.0f} s, {when}"
+        return day_of(run) if run["runtime"] is None else f"{run['runtime']:.0f} s, {day_of(run)}"
 
 
 def refresh(app, env):
@@ -123,5 +175,6 @@ def setup(app):
     app.add_directive("computed-chapters", Chapters)
     app.add_directive("computed-versions", Versions)
     app.add_post_transform(FillChapters)
+    app.add_post_transform(SayWhenComputed)
     app.connect("env-updated", refresh)
     return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}

@@ -4,6 +4,7 @@ What a role stands for (a number, a citation, an address) is asked of a `Chapter
 """
 
 import re
+from html import escape
 from typing import Protocol
 
 INLINE = re.compile(
@@ -27,7 +28,7 @@ class Chapter(Protocol):
     def citation(self, keys: list[str], *, textual: bool) -> str: ...
     def references(self) -> str: ...
     def page(self, target: str) -> tuple[str, str]: ...  # address, title
-    def glued_picture(self, key: str) -> str: ...  # address
+    def glued_picture(self, key: str) -> tuple[str, int | None]: ...  # address, width on the page
     def picture(self, path: str) -> str: ...  # address
 
 
@@ -93,8 +94,14 @@ def render(name: str, argument: str, body: list[str], chapter: Chapter) -> str:
     options, body = options_and_body(body)
     inside = plain("\n".join(body).strip(), chapter)
     if name in ("glue:figure", "figure", "image"):
-        address = (chapter.glued_picture if name[0] == "g" else chapter.picture)(argument)
-        picture = f"![{options.get('alt', '')}]({address})"
+        is_glued = name[0] == "g"
+        address, width = (
+            chapter.glued_picture(argument) if is_glued else (chapter.picture(argument), None)
+        )
+        alt = options.get("alt", "")
+        picture = f"![{alt}]({address})"
+        if width:  # it has more pixels than its size on the page
+            picture = f'<img src="{address}" alt="{escape(alt)}" width="{width}">'
         return f"{picture}\n\n*{emphasis_inside(inside)}*" if inside else picture
     if name == "dropdown":
         return folded(argument, inside)

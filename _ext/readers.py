@@ -10,7 +10,6 @@ not collapse cells, and brings dask, distributed, nbdime and nbconvert. Here the
 stays as it is, and only what a notebook program cannot show is replaced.
 """
 
-import datetime
 import posixpath
 import re
 import shutil
@@ -20,10 +19,9 @@ from pathlib import Path
 
 import nbformat
 import pybtex.plugin
-from computed import in_words
+from computed import day_and_time, run_of
 from myst_nb.core.variables import format_plain_text
 from myst_nb.ext.glue.crossref import read_glue_cache
-from myst_nb.sphinx_ import NbMetadataCollector
 from plain_markdown import plain
 from pybtex.database import Entry, parse_file
 from sphinx.util import logging
@@ -119,7 +117,8 @@ class SiteChapter:
         name = f"{posixpath.basename(self.docname)}-{key}.png"
         reduced = self.executed / f"{sha256(content).hexdigest()}.png"  # by book_site
         self.file(name).write_bytes(reduced.read_bytes() if reduced.exists() else content)
-        return f"{self.site}/{PICTURES}/{name}"
+        size = self.glued[key]["metadata"].get("image/png", {})
+        return f"{self.site}/{PICTURES}/{name}", size.get("width")
 
     def picture(self, path):
         source = Path(self.app.srcdir, posixpath.dirname(self.docname), path)
@@ -132,8 +131,8 @@ class SiteChapter:
         return folder / name
 
     def said_once(self):
-        run = (NbMetadataCollector.get_doc_data(self.app.env)[self.docname]).get("exec_data")
-        day = in_words(datetime.date.fromtimestamp(run["mtime"])) if run else "its last build"
+        run = run_of(self.app.env, self.docname)
+        day = day_and_time(run) if run else "its last build"
         return (
             f"> This is the notebook of [a page of the book]({self.site}/{self.docname}.html). "
             f"Numbers and the first figure in the text are those of the page, computed on {day}; "

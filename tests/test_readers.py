@@ -24,7 +24,7 @@ class Planted:
         return f"https://book/{target}", f"Title of {target}"
 
     def glued_picture(self, key):
-        return f"https://book/{key}.png"
+        return f"https://book/{key}.png", 600 if key == "fine" else None
 
     def picture(self, path):
         return f"https://book/{path.split('/')[-1]}"
@@ -49,6 +49,10 @@ class Planted:
         (
             "```{glue:figure} answer\n:alt: A curve.\n\nIts *caption*.\n```\n\nThen",
             "![A curve.](https://book/answer.png)\n\n*Its _caption_.*\n\nThen",
+        ),
+        (
+            "```{glue:figure} fine\n:alt: 1 < 2, \"A\".\n```",
+            '<img src="https://book/fine.png" alt="1 &lt; 2, &quot;A&quot;." width="600">',
         ),
         ("```{image} ../images/a.svg\n:alt: A.\n```", "![A.](https://book/a.svg)"),
         (

@@ -77,8 +77,8 @@ def abx_task(
     first = np.flatnonzero(np.r_[True, np.diff(class_of) > 0])  # a member of each class
     sizes = np.diff(np.r_[first, len(order)])
     of_class = {name: columns[name][order[first]] for name in (on, *names, *across)}
-    heads = (codes[order[first]] for codes in (group_of, side_of, label_of))
-    classes = _comparisons(*heads, [of_class[n] for n in across], sizes)
+    group, side, label = (codes[order[first]] for codes in (group_of, side_of, label_of))
+    classes = _comparisons(group, side, label, [of_class[n] for n in across], sizes)
     if not len(classes):
         raise NoTripleError(
             f"no triple to compare: none of {count} items finds one of its own {on} and one of "

@@ -52,9 +52,9 @@ def abx_by_layer(
         draws.append(abx(some, drawn, distance=distance, spans=own, progress=False).collapsed())
     if len(draws) < resamples / 2:
         raise NoTripleError(f"only {len(draws)} of {resamples} halves leave a triple to compare")
-    draws = np.array(draws)
+    drawn_scores = np.array(draws)
     paired = f"{on} by {by} across {across}, halves of {paired_by(*groups)}"
-    return LayerScores(value, draws - draws.mean(0) + value, paired)
+    return LayerScores(value, drawn_scores - drawn_scores.mean(0) + value, paired)
 
 
 def _names(on: str, by: Levels, across: Sequence[str]) -> list[str]:

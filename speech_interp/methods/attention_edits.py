@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from speech_interp.states.attention import attention_modules
+from speech_interp.states.attention import Attention, attention_modules
 from speech_interp.states.hidden_states import encoder_of
 
 Head = tuple[str, int, int]  # stack, layer (1 is the first), head (0 is the first)
@@ -90,7 +90,7 @@ def attention_edited(module: nn.Module, edit: Edit, *, stack: str = "encoder"):
             handle.remove()
 
 
-def _edit_one(attention: nn.Module, stack: str, layer: int, edit: Edit) -> list:
+def _edit_one(attention: Attention, stack: str, layer: int, edit: Edit) -> list:
     kept: dict[str, Tensor] = {}
     handles = []
 
@@ -181,9 +181,9 @@ def frames_in_order(model, order: Int[np.ndarray, " frame"]):
         return moved(output, 1)
 
     if model.family == "whisper":
-        handle = encoder.conv2.register_forward_hook(move_channels)
+        handle = encoder.get_submodule("conv2").register_forward_hook(move_channels)
     else:
-        handle = encoder.feature_projection.register_forward_hook(move_frames)
+        handle = encoder.get_submodule("feature_projection").register_forward_hook(move_frames)
     try:
         yield
     finally:

@@ -55,8 +55,10 @@ def head_patterns(
     runs = None if labels is None else _Runs.of(labels)
     total: dict[str, Tensor] = {}
     for rows in torch.arange(row_count).split(rows_at_once):
-        recorded = isinstance(attention, AttentionStep)
-        whole = attention.weights(rows) if recorded else attention[:, rows]
+        if isinstance(attention, AttentionStep):
+            whole = attention.weights(rows)
+        else:
+            whole = attention[:, rows]
         for name, value in _block_sums(whole, rows, row_count, count, square, runs).items():
             total[name] = total[name] + value if name in total else value
     return _measures(total, row_count, count)

@@ -99,8 +99,8 @@ def fit_cca(
     As many pairs as the space with fewer directions has. `ridge` and `variance`: see `whiten`.
     Raises ValueError for constant units and where items are too few for the directions kept.
     """
-    spaces = [whiten(moments, space, ridge=ridge, variance=variance) for space in (x, y)]
-    return pair_up(*spaces, moments.scatter(x, y) / moments.item_count)
+    first, second = (whiten(moments, space, ridge=ridge, variance=variance) for space in (x, y))
+    return pair_up(first, second, moments.scatter(x, y) / moments.item_count)
 
 
 def whiten(

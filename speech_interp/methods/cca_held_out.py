@@ -18,7 +18,13 @@ from speech_interp.methods.cca import (
 from speech_interp.statistics.layer_scores import LayerScores
 from speech_interp.statistics.moments import Moments
 from speech_interp.statistics.resampling import Names, cells, draw_weights, group_codes, paired_by
-from speech_interp.statistics.spaces import Space, Spaces, check_same_items, to_arrays
+from speech_interp.statistics.spaces import (
+    Space,
+    Spaces,
+    check_same_items,
+    is_one_space,
+    to_arrays,
+)
 
 Fold = tuple[Int[np.ndarray, " _train"], Int[np.ndarray, " _test"]]
 
@@ -70,9 +76,9 @@ def held_out_variates(
     `folds`: (train, test) numbers of items, as `probing.grouped_folds` gives; each item is tested
     once. As many pairs as every fold has. Raises ValueError as `cca.fit_cca` does.
     """
-    (x,), (y,) = _checked([x], y, folds)
-    whitened = [_whiten_folds(z, folds, ridge, variance) for z in (x, y)]
-    return _variates(x, y, folds, *whitened, weighing)
+    (first,), (second,) = _checked([x], y, folds)
+    own, other = (_whiten_folds(z, folds, ridge, variance) for z in (first, second))
+    return _variates(first, second, folds, own, other, weighing)
 
 
 def cca_by_layer(
@@ -207,15 +213,20 @@ def _shuffle(kinds: Int[np.ndarray, " item"], rng: np.random.Generator) -> np.nd
 def _checked(
     xs: Spaces, y: Space | Spaces, folds: Sequence[Fold]
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
-    xs = [np.asarray(x, dtype=np.float64) for x in to_arrays(xs, "xs")]
-    one = getattr(y, "ndim", None) == 2
-    ys = [np.asarray(z, dtype=np.float64) for z in to_arrays([y] if one else y, "y")]
-    check_same_items([*xs, *ys])
-    if not one and len(ys) != len(xs):
-        raise ValueError(f"y has {len(ys)} spaces, expected one for each of the {len(xs)} of xs")
-    tested = np.bincount(np.concatenate([test for _, test in folds]), minlength=len(xs[0]))
-    if len(tested) != len(xs[0]) or (tested != 1).any():
+    one = is_one_space(y)
+    first, second = (
+        [np.asarray(z, dtype=np.float64) for z in to_arrays(spaces, name)]
+        for spaces, name in ((xs, "xs"), ([y] if is_one_space(y) else y, "y"))
+    )
+    check_same_items([*first, *second])
+    if not one and len(second) != len(first):
         raise ValueError(
-            f"folds test {(tested == 1).sum()} items exactly once, expected all {len(xs[0])}"
+            f"y has {len(second)} spaces, expected one for each of the {len(first)} of xs"
         )
-    return xs, ys
+    count = len(first[0])
+    tested = np.bincount(np.concatenate([test for _, test in folds]), minlength=count)
+    if len(tested) != count or (tested != 1).any():
+        raise ValueError(
+            f"folds test {(tested == 1).sum()} items exactly once, expected all {count}"
+        )
+    return first, second

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +16,7 @@ from speech_interp.methods.cka import (
 )
 from speech_interp.statistics.layer_scores import LayerScores
 from speech_interp.statistics.resampling import cells, draw_halves, paired_by
-from speech_interp.statistics.spaces import Space, Spaces, check_same_items
+from speech_interp.statistics.spaces import Space, Spaces, check_same_items, is_one_space
 
 MOVING = 200  # to move one entry of a Gram matrix takes about as long as so many multiplications
 Names = Sequence | np.ndarray  # one name for each item: its speaker, its utterance, its phone
@@ -127,7 +128,7 @@ def cka_by_layer(
     halves = draw_halves(*names, resamples=resamples, seed=seed)
     kept = np.concatenate([np.ones((1, len(names[0]))), halves])  # the first is everything
     rows = centred(xs, "xs")
-    if getattr(y, "ndim", None) == 2:
+    if is_one_space(y):
         pairs = [(rows, centred([y], "y")[0])]
     else:
         pairs = [([x], other) for x, other in zip(rows, centred(y, "y"), strict=True)]
@@ -155,10 +156,10 @@ def null_level(
 
     `y`: one space, or one for each of `xs`. `within`: as in `permutation_test`.
     """
-    options = {"permutations": permutations, "within": within, "seed": seed}
-    if getattr(y, "ndim", None) == 2:
-        return np.quantile(permutation_test(xs, y, **options).null, level, axis=0)
-    tests = [permutation_test([x], other, **options) for x, other in zip(xs, y, strict=True)]
+    test = partial(permutation_test, permutations=permutations, within=within, seed=seed)
+    if is_one_space(y):
+        return np.quantile(test(xs, y).null, level, axis=0)
+    tests = [test([x], other) for x, other in zip(xs, y, strict=True)]
     return np.array([np.quantile(test.null, level) for test in tests])
 
 
@@ -237,7 +238,7 @@ def _square_norms(spaces: list[np.ndarray]) -> Float[np.ndarray, "space item"]:
 
 
 def _inner_with_itself(x: np.ndarray) -> float:
-    return np.linalg.norm(x.T @ x if x.shape[1] < len(x) else x @ x.T) ** 2
+    return float(np.linalg.norm(x.T @ x if x.shape[1] < len(x) else x @ x.T) ** 2)
 
 
 def shuffled_items(n: int, within: Names | None, rng: np.random.Generator) -> np.ndarray:

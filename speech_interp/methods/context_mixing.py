@@ -72,7 +72,8 @@ def attention_norm_with_residual(
     """
     rows = _rows_there(step, rows)
     weights, values = weights_of(step, rows), transformed_values_of(step)
-    residual, scale = step.residual[rows], 1.0
+    residual = step.residual[rows]
+    scale: Tensor | float = 1.0
     if step.norm_of_sum is not None:
         total = step.residual[rows] + step.output[rows]
         scale = (total.var(-1, unbiased=False, keepdim=True) + step.norm_of_sum.eps).rsqrt()

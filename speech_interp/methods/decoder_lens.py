@@ -22,7 +22,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from speech_interp.methods.lenses import StatesMap, final_norm
 from speech_interp.speech.audio import check_wave
-from speech_interp.states.hidden_states import hidden_states, model_inputs
+from speech_interp.states.hidden_states import device_of, hidden_states, model_inputs
 from speech_interp.states.scores import whisper_ids, whisper_words
 from speech_interp.states.transcripts import character_error, word_error
 
@@ -131,7 +131,7 @@ def encoder_outputs(
     The last entry is what the encoder returns, bit for bit.
     """
     values, norm = window_states(model, wave), final_norm(model)
-    values = (through(values) if through else values).to(norm.weight.device)
+    values = (through(values) if through else values).to(device_of(model))
     return torch.cat([norm(layer[None]) for layer in values])  # in the shape of the model's pass
 
 

@@ -117,9 +117,9 @@ def final_norm(model) -> nn.Module:
     if model.family not in WITH_FINAL_NORM:
         raise ValueError(f"family is {model.family!r}, expected one of {tuple(WITH_FINAL_NORM)}")
     if WITH_FINAL_NORM[model.family]:
-        return encoder_of(model).layer_norm
+        return encoder_of(model).get_submodule("layer_norm")
     if model.module.config.do_stable_layer_norm:
-        return encoder_of(model).encoder.layer_norm
+        return encoder_of(model).get_submodule("encoder.layer_norm")
     return nn.Identity()
 
 

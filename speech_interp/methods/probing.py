@@ -6,6 +6,7 @@ probe, fitted by scikit-learn; scores and their intervals are computed for all l
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise, product
 
 import numpy as np
@@ -143,9 +144,8 @@ def chance_level(
     leave_out_missing: bool = False,
 ) -> ProbeResult:
     """Return what a probe predicts that sees nothing: the commonest label of its training items."""
-    nothing = np.zeros((1, len(labels), 1), dtype=np.float32)
-    options = {"clusters": clusters, "leave_out_missing": leave_out_missing}
-    return classify(nothing, labels, folds, **options, allow_unseen=True)
+    blind = partial(classify, np.zeros((1, len(labels), 1), np.float32), allow_unseen=True)
+    return blind(labels, folds, clusters=clusters, leave_out_missing=leave_out_missing)
 
 
 def control_labels(types: Labels, labels: Labels, *, seed: int = 0) -> Shaped[ndarray, " item"]:

@@ -7,6 +7,7 @@ it can be trusted.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from jaxtyping import Float
@@ -25,10 +26,11 @@ def components_by_layer(layers: Spaces | Sequence[Moments]) -> list[PrincipalCom
     `layers`: states (layer, item, unit), or for each layer the `Moments` of its one space, to
     which the items of a long corpus were added shard by shard: the same result.
     """
-    if len(layers) and all(isinstance(layer, Moments) for layer in layers):
-        return [principal_components(layer) for layer in layers]
+    collected = [layer for layer in layers if isinstance(layer, Moments)]
+    if collected and len(collected) == len(layers):
+        return [principal_components(layer) for layer in collected]
     found = []
-    for states in to_arrays(layers, "layers"):
+    for states in to_arrays(cast("Spaces", layers), "layers"):
         moments = Moments()
         moments.add([states])
         found.append(principal_components(moments))
@@ -176,11 +178,11 @@ def shares_by_layer(
     """
     halves = draw_halves(*groups, resamples=resamples, seed=seed)
     weights = np.concatenate([np.ones((1, len(factor))), halves[halves.sum(1) > 2]])
-    values = []
+    shares = []
     for found, states in zip(components, to_arrays(layers, "layers"), strict=True):
         scores = coordinates(found, states, count=count)
-        values.append(_shares(scores, np.asarray(factor), weights, "factor"))
-    values = np.stack(values, axis=1)  # (half, layer, component)
+        shares.append(_shares(scores, np.asarray(factor), weights, "factor"))
+    values = np.stack(shares, axis=1)  # (half, layer, component)
     values = values[..., 0] if count == 1 else values
     return LayerScores(values[0], values[1:], f"halves of {paired_by(*groups)}")
 

@@ -168,7 +168,7 @@ def _find(name: str | os.PathLike, *, random_init: bool) -> Checkpoint:
             if is_path:
                 folder = Path(name).expanduser()
                 return checkpoint_in_folder(folder, name=folder.name, weights=weights)
-            return find_checkpoint(name, weights=weights)
+            return find_checkpoint(str(name), weights=weights)
         except CheckpointError:
             if weights == attempts[-1]:
                 raise

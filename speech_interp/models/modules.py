@@ -95,7 +95,7 @@ def random_module(checkpoint: Checkpoint, head: str, attention: str, seed: int) 
     return module
 
 
-def _auto_class(head: str) -> type:
+def _auto_class(head: str) -> Any:  # its makers, such as `from_pretrained`, have no declared types
     import transformers
 
     return getattr(transformers, HEADS[head])

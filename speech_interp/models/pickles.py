@@ -6,6 +6,7 @@ Only torch's weights-only unpickler reads them, which builds tensors and refuses
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from speech_interp.models import checkpoint_files
 
@@ -23,7 +24,7 @@ def as_safetensors(folder: Path) -> Path:
     kept = root / f"pickle-{checkpoint_files.digest_of(files)[:12]}"
     if not checkpoint_files.is_whole(kept / "model.safetensors"):
         shutil.rmtree(kept, ignore_errors=True)
-        state = {}
+        state: dict[str, Any] = {}
         for file in files:
             state |= _tensors(file)
         _keep(state, kept)

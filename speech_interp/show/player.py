@@ -5,6 +5,7 @@ written here and works without JavaScript, `player.js` adds clicking, keys and t
 """
 
 import base64
+import math
 import re
 from collections.abc import Callable, Sequence
 
@@ -25,6 +26,9 @@ from speech_interp.show.player_parts import (
 from speech_interp.show.plotting import colour_scale
 from speech_interp.speech.audio import check_scale
 from speech_interp.speech.corpus import phone_symbol
+
+TOUCH_PX = 24  # what a finger finds, by the guidelines for accessible pages (WCAG 2.2)
+SHORTEST_S = 0.02  # below, the time line would not end
 
 
 def listen(
@@ -62,7 +66,7 @@ def listen(
         if intervals:
             name = phone_name if tier == "phones" else str
             parts.append(_tier_row(tier, intervals, duration, name))
-    legend = ""
+    legend, drawn = "", [item for intervals in shown.values() for item in intervals]
     if scores is not None:
         columns_ = _columns(utterance, columns)
         values, row_names = _score_table(scores, columns_, rows, score_name)
@@ -71,7 +75,8 @@ def listen(
             names.append(getattr(row, "label", row))
             parts.append(_score_row(row_values, row, columns_, duration, colour_map, norm))
         legend = _legend(values, score_name, colour_map, norm)
-    html = _page(samples, rate, title, parts, legend, _widths(names, shown, duration))
+        drawn += columns_
+    html = _page(samples, rate, title, parts, legend, _widths(names, shown, drawn, duration))
     kind = "" if scores is None else f", {score_name} {np.shape(scores)}"
     return Player(html, f"Player({clean_text(title)!r}, {duration:.2f} s{kind})")
 
@@ -212,8 +217,9 @@ def _legend(values, score_name, colour_map, norm):
     )
 
 
-def _widths(names, shown, duration):
-    """CSS widths: of the row names, and of a time line on which nine words in ten can be read."""
+def _widths(names, shown, drawn, duration):
+    """CSS widths: of the row names, of a time line on which nine words in ten can be read, and of
+    one on which a finger finds every cell (the intervals `drawn`)."""
     need = [60.0]
     for tier, share, letter in (("words", 0.9, 7.5), ("phones", 0.5, 7.0)):
         rates = [
@@ -224,8 +230,11 @@ def _widths(names, shown, duration):
         if rates:
             need.append(float(np.quantile(rates, share)))
     width = round(duration * min(max(need), 220))
+    lengths = [i.end_s - i.start_s for i in drawn if i.end_s > i.start_s]
+    shortest_s = max(min(lengths, default=duration), SHORTEST_S)
+    touch = max(width, math.ceil(TOUCH_PX * duration / shortest_s))
     name = 10 + 7 * min(max((len(str(name)) for name in names), default=0), 20)
-    return f"--name:{name}px;--width:{width}px"
+    return f"--name:{name}px;--width:{width}px;--touch:{touch}px"
 
 
 def _page(samples, rate, title, parts, legend, widths):

@@ -7,6 +7,7 @@ Every helper draws on an `Axes`, names the axes with their units and returns wha
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -109,7 +110,7 @@ def layer_curve(
     x = np.arange(len(scores)) if layers is None else np.asarray(layers)
     drawn = ax.errorbar(x, scores, yerr=error, label=label, capsize=2.5, elinewidth=1.2)
     ax.set_xlabel("layer")
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     if score_name is not None:
         ax.set_ylabel(score_name)
     return drawn
@@ -144,7 +145,7 @@ def draw_scores(
     if chance is not None:
         level_line(ax, chance, label=chance_name)
     ax.set(xlabel="layer", ylabel=score_name)
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.locator_params(axis="x", integer=True)
     return drawn
 
 
@@ -190,7 +191,7 @@ def heatmap(
         raise ValueError(f'first_row must be "top" or "bottom"; got {first_row!r}')
     colour_map, norm = colour_scale(values, diverging=diverging, limits=limits)
     colour_map = colour_map.with_extremes(bad="#d9cfc0")
-    origin = "upper" if first_row == "top" else "lower"
+    origin: Literal["upper", "lower"] = "upper" if first_row == "top" else "lower"
     image = ax.imshow(values, cmap=colour_map, norm=norm, origin=origin, aspect="auto")
     ax.grid(False)
     ax.set(xlabel=x_name, ylabel=y_name)
@@ -199,12 +200,13 @@ def heatmap(
         (ax.yaxis, y_labels, values.shape[0]),
     ):
         if labels is None:
-            axis.get_major_locator().set_params(integer=True)
+            ax.locator_params(axis="x" if axis is ax.xaxis else "y", integer=True)
         elif len(labels) != count:
             raise ValueError(f"{count} rows or columns need {count} labels; got {len(labels)}")
         else:
             long = axis is ax.xaxis and max(map(len, labels), default=0) > 2
-            options = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"} if long else {}
+            turned: dict[str, Any] = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+            options = turned if long else {}
             axis.set_ticks(range(count), labels=[_plain(text) for text in labels], **options)
     bar = ax.figure.colorbar(image, ax=ax, label=value_name)
     bar.outline.set_visible(False)
@@ -254,7 +256,7 @@ def mark_intervals(ax: Axes, intervals: Iterable, *, level: int = 0) -> LineColl
     top = 1 + 0.09 * (level + 1)
     lines = ax.vlines(edges, 0, top, transform=across, color="#b3261e", lw=0.6, clip_on=False)
     left, right = ax.get_xlim()
-    points_per_second = ax.get_position().width * ax.figure.get_figwidth() * 72 / (right - left)
+    points_per_second = ax.get_window_extent().width * 72 / ax.figure.dpi / (right - left)
     size = 8.5
     for item in intervals:
         room = (item.end_s - item.start_s) * points_per_second

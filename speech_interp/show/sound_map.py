@@ -47,7 +47,7 @@ def sound_map(
     order = np.lexsort((share[:, 0], band))
     sound, spans = joined([samples[i] for i in order], rate_hz)
     at = EDGE + (100 - 2 * EDGE) * share
-    rows = {}
+    rows: dict[int, list[str]] = {}
     for i, (start_s, end_s) in zip(order, spans, strict=True):
         place = f"left:{at[i, 0]:.1f}%;top:{at[i, 1]:.1f}%"
         if colours is not None:

@@ -33,6 +33,7 @@ def show_source(function: Callable | type, *, docstring: bool = False) -> Markdo
     lines, first = inspect.getsourcelines(function)
     code = textwrap.dedent("".join(lines))
     node = ast.parse(code).body[0]
+    assert isinstance(node, ast.FunctionDef | ast.ClassDef)
     kept = code.splitlines()
     if not docstring and ast.get_docstring(node) is not None and len(node.body) > 1:
         text = node.body[0]
@@ -42,7 +43,7 @@ def show_source(function: Callable | type, *, docstring: bool = False) -> Markdo
         raise ValueError(
             f"{function.__name__} would show {len(kept)} lines; a page shows at most {LONGEST}"
         )
-    path = Path(inspect.getsourcefile(function))
+    path = Path(inspect.getfile(function))
     folder = "/".join(function.__module__.split(".")[:-1]) or path.parent.name
     where = f"`{folder}/{path.name}`, lines {first}\N{EN DASH}{first + len(lines) - 1}"
     code = "\n".join(kept)

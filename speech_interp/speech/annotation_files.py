@@ -91,14 +91,14 @@ def read_elan(path: str | Path) -> Tiers:
 def _slot_times(path: str | Path, root: ElementTree.Element) -> dict[str, float]:
     """The time of each slot in seconds; those without one lie evenly between their neighbours."""
     slots = [(s.get("TIME_SLOT_ID", ""), s.get("TIME_VALUE")) for s in root.iter("TIME_SLOT")]
-    known = [k for k, (_, value) in enumerate(slots) if value is not None]
+    known_ms = {k: int(value) for k, (_, value) in enumerate(slots) if value is not None}
     times = {}
     for k, (slot, _) in enumerate(slots):
-        before = max((i for i in known if i <= k), default=None)
-        after = min((i for i in known if i >= k), default=None)
+        before = max((i for i in known_ms if i <= k), default=None)
+        after = min((i for i in known_ms if i >= k), default=None)
         if before is None or after is None:
             raise AnnotationError(f"{path}: time slot {slot} has no time, nor has one beside it")
-        first, last = (int(slots[i][1]) / 1000 for i in (before, after))
+        first, last = (known_ms[i] / 1000 for i in (before, after))
         share = (k - before) / (after - before) if after > before else 0.0
         times[slot] = first + share * (last - first)
     return times

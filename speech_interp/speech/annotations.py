@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from speech_interp.speech.corpus import PHONES, SILENCE, Interval, Utterance
 from speech_interp.speech.textgrid import AnnotationError, Tiers
@@ -40,7 +41,7 @@ def with_tiers(
     syllables are points, overlap, or outlast the sound by more than 50 ms.
     """
     chosen = _known(tiers) if names is None else {r: _named(tiers, n) for r, n in names.items()}
-    parts = {
+    parts: dict[str, Any] = {
         role: _usable(role, chosen[role], tiers[chosen[role]], utterance.duration_s)
         for role in KNOWN_NAMES
         if role in chosen
@@ -63,7 +64,7 @@ def tiers_of(utterance: Utterance) -> Tiers:
 
 
 def _known(tiers: Tiers) -> dict[str, str]:
-    chosen = {}
+    chosen: dict[str, str] = {}
     for role, known in KNOWN_NAMES.items():
         for name in tiers:
             plain = _plain(name)

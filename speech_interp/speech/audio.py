@@ -123,7 +123,7 @@ def check_scale(wave: ndarray | Tensor, *, name: str = "wave") -> None:
 
     No later step would stop them: Whisper's states of 16-bit values are other states.
     """
-    peak = float(abs(wave.detach() if isinstance(wave, Tensor) else wave).max())
+    peak = float(wave.detach().abs().max() if isinstance(wave, Tensor) else np.abs(wave).max())
     if peak > LOUDEST:
         raise ScaleAudioError(
             f"{name}: its peak is {peak:.6g}, expected samples in [-1, 1]; 16-bit integers are "
@@ -161,7 +161,7 @@ def _opened_by_av(
             f"{name}: sound as phones record it needs PyAV, which is not installed: pip install av"
         ) from None
     try:
-        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source)) as file:
+        with av.open(io.BytesIO(source) if isinstance(source, bytes) else str(source), "r") as file:
             if not file.streams.audio:
                 raise UnreadableAudioError(
                     f"{name}: no sound in it, only {len(file.streams)} others"

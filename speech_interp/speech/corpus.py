@@ -103,8 +103,8 @@ class Utterance:
     @property
     def wave(self) -> Float[ndarray, " sample"]:
         """The sound: mono float32 at 16 kHz."""
-        if isinstance(self.audio, np.ndarray):
-            return self.audio
+        if not isinstance(self.audio, bytes):
+            return as_array(self.audio)
         wave, rate_hz = sf.read(io.BytesIO(self.audio), dtype="float32")
         if rate_hz != RATE_HZ:
             raise CorpusError(f"{self.id}: stored at {rate_hz} Hz, expected {RATE_HZ}")
@@ -113,7 +113,7 @@ class Utterance:
     @property
     def duration_s(self) -> float:
         """The length of the sound in seconds, read from its header without decoding."""
-        if isinstance(self.audio, np.ndarray):
+        if not isinstance(self.audio, bytes):
             return len(self.audio) / RATE_HZ
         return sf.info(io.BytesIO(self.audio)).duration
 

@@ -5,6 +5,7 @@ Nothing but lists and first lines is read here; `recordings.from_folder` reads t
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from speech_interp.speech.annotation_files import read_tiers
@@ -90,11 +91,11 @@ def _sounds(folder: Path, files: Iterable[Path]) -> Iterator[Recording]:
 def _with_given(recordings: Iterable[Recording], given: Mapping[str, Tiers]) -> Iterator[Recording]:
     for recording in recordings:
         tiers = given.get(recording.id) or given.get(recording.stem)
-        if tiers is None and not recording.problem:
-            problem = f"no labels for it in annotations, which has {list(given)[:3]} ..."
-            yield replace(recording, problem=problem)
+        if tiers is not None:
+            yield replace(recording, labels=partial(dict, tiers))
         else:
-            yield replace(recording, labels=lambda tiers=tiers: tiers)
+            problem = f"no labels for it in annotations, which has {list(given)[:3]} ..."
+            yield replace(recording, problem=recording.problem or problem)
 
 
 def _with_files(

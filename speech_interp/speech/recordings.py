@@ -93,7 +93,7 @@ def from_folder(
                 id=recording.id, text=recording.text, speaker=named or recording.speaker, audio=wave
             )
             if recording.labels:
-                utterance = _labelled(utterance, recording, tiers)
+                utterance = _labelled(utterance, recording, recording.labels(), tiers)
             utterances.append(utterance)
         except (ValueError, OSError) as error:
             if strict:
@@ -127,9 +127,8 @@ def _sound_of(recording: Recording, load: Callable) -> ndarray:
 
 
 def _labelled(
-    utterance: Utterance, recording: Recording, tiers: Mapping[str, str] | None
+    utterance: Utterance, recording: Recording, labels: Tiers, tiers: Mapping[str, str] | None
 ) -> Utterance:
-    labels = recording.labels()
     try:
         return with_tiers(utterance, labels, tiers)
     except AnnotationError as error:  # it names the tier; the file is known here

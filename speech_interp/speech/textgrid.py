@@ -39,7 +39,7 @@ def decoded(path: str | Path, encoding: str | None = None) -> str:
         # The first character of every format here is plain ASCII: in UTF-16 one of its bytes is 0.
         marks = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
         halves = {(False, True): "utf-16-le", (True, False): "utf-16-be"}
-        zeros = tuple(byte == 0 for byte in raw[:2])
+        zeros = (raw[:1] == b"\0", raw[1:2] == b"\0")
         encoding = marks.get(raw[:2]) or halves.get(zeros) or "utf-8-sig"
     try:
         return raw.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")

@@ -45,8 +45,10 @@ def _extension_without_compiled_part() -> types.ModuleType:
         return unavailable
 
     module = types.ModuleType("torchaudio._extension")
-    module._IS_TORCHAUDIO_EXT_AVAILABLE = False
-    module._IS_ALIGN_AVAILABLE = False
-    module._check_cuda_version = lambda: None
-    module.fail_if_no_align = fail_if_no_align
+    vars(module).update(
+        _IS_TORCHAUDIO_EXT_AVAILABLE=False,
+        _IS_ALIGN_AVAILABLE=False,
+        _check_cuda_version=lambda: None,
+        fail_if_no_align=fail_if_no_align,
+    )
     return module

@@ -7,10 +7,13 @@ keys and values the attention weights follow exactly, whatever attention kernel 
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+Layer = Any  # a layer or a stack of transformers, which declares no types for its parts
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,18 @@ class AttentionStep:
         return transformed_values_of(self).cpu()
 
 
+@runtime_checkable
+class Attention(Protocol):
+    """What the attentions of wav2vec2, HuBERT and Whisper in transformers have in common."""
+
+    num_heads: int
+    scaling: float
+    q_proj: nn.Linear
+    k_proj: nn.Linear
+    v_proj: nn.Linear
+    out_proj: nn.Linear
+
+
 def weights_of(
     step: AttentionStep, rows: Int[Tensor, " row"] | None = None
 ) -> Float[Tensor, "head row key"]:
@@ -89,7 +104,7 @@ def record_attention(module: nn.Module, **inputs: object) -> list[AttentionStep]
     return [part.step(kept) for part in parts if part.attention.q_proj in kept]
 
 
-def attention_modules(module: nn.Module) -> dict[tuple[str, int], nn.Module]:
+def attention_modules(module: nn.Module) -> dict[tuple[str, int], Attention]:
     """Return the attention modules of a model by stack and layer, in `record_attention`'s order."""
     parts = [*_encoder_parts(module), *_decoder_parts(module)]
     return {(part.stack, part.layer): part.attention for part in parts}
@@ -101,7 +116,7 @@ class _Part:
 
     stack: str
     layer: int
-    attention: nn.Module
+    attention: Attention
     residual_from: nn.Module  # the module whose input is the residual stream
     norm_of_sum: nn.LayerNorm | None
     rest_of: Callable[[dict], Callable[[Tensor], Tensor]]
@@ -127,7 +142,7 @@ class _Part:
         )
 
 
-def _encoder_parts(module: nn.Module) -> list[_Part]:
+def _encoder_parts(module: Layer) -> list[_Part]:
     if module.config.model_type == "whisper":
         base = getattr(module, "model", module)
         return _whisper_encoder_parts(getattr(base, "encoder", base))
@@ -136,7 +151,8 @@ def _encoder_parts(module: nn.Module) -> list[_Part]:
             f"module is of the family {module.config.model_type!r}, "
             "expected wav2vec2, hubert or whisper"
         )
-    encoder = getattr(module, module.base_model_prefix, module).encoder
+    base = getattr(module, module.base_model_prefix, None) or module
+    encoder = base.encoder
     pre_norm = module.config.do_stable_layer_norm
     rest_of_layer = _rest_of_stable_layer if pre_norm else _rest_of_post_norm_layer
     return [
@@ -156,7 +172,7 @@ def _encoder_parts(module: nn.Module) -> list[_Part]:
     ]
 
 
-def _whisper_encoder_parts(encoder: nn.Module) -> list[_Part]:
+def _whisper_encoder_parts(encoder: Layer) -> list[_Part]:
     return [
         _Part(
             "encoder",
@@ -172,7 +188,7 @@ def _whisper_encoder_parts(encoder: nn.Module) -> list[_Part]:
     ]
 
 
-def _decoder_parts(module: nn.Module) -> list[_Part]:
+def _decoder_parts(module: Layer) -> list[_Part]:
     decoder = getattr(getattr(module, "model", module), "decoder", None)
     if decoder is None:
         return []
@@ -181,22 +197,16 @@ def _decoder_parts(module: nn.Module) -> list[_Part]:
         feed_forward = _with_final_norm(
             _whisper_feed_forward(layer), decoder.layer_norm if last else None
         )
+        norm = layer.encoder_attn_layer_norm
         after_self = _rest_of_decoder_self_attention(layer, feed_forward)
         parts += [
             _Part("decoder", number, layer.self_attn, layer, None, after_self),
-            _Part(
-                "cross",
-                number,
-                layer.encoder_attn,
-                layer.encoder_attn_layer_norm,
-                None,
-                _constant(feed_forward),
-            ),
+            _Part("cross", number, layer.encoder_attn, norm, None, _constant(feed_forward)),
         ]
     return parts
 
 
-def _numbered(layers: nn.ModuleList) -> list[tuple[int, nn.Module, bool]]:
+def _numbered(layers: nn.ModuleList) -> list[tuple[int, Layer, bool]]:
     return [(k, layer, k == len(layers)) for k, layer in enumerate(layers, start=1)]
 
 
@@ -209,7 +219,7 @@ def _with_final_norm(rest: Callable, norm: nn.LayerNorm | None) -> Callable:
     return rest if norm is None else lambda x: norm(rest(x))
 
 
-def _rest_of_post_norm_layer(layer: nn.Module) -> Callable:
+def _rest_of_post_norm_layer(layer: Layer) -> Callable:
     def rest(x: Tensor) -> Tensor:
         x = layer.layer_norm(x)
         return layer.final_layer_norm(x + layer.feed_forward(x))
@@ -217,7 +227,7 @@ def _rest_of_post_norm_layer(layer: nn.Module) -> Callable:
     return rest
 
 
-def _rest_of_stable_layer(layer: nn.Module) -> Callable:
+def _rest_of_stable_layer(layer: Layer) -> Callable:
     def rest(x: Tensor) -> Tensor:
         x = x + layer.feed_forward(layer.final_layer_norm(x))
         adapter = getattr(layer, "adapter_layer", None)
@@ -226,14 +236,14 @@ def _rest_of_stable_layer(layer: nn.Module) -> Callable:
     return rest
 
 
-def _whisper_feed_forward(layer: nn.Module) -> Callable:
+def _whisper_feed_forward(layer: Layer) -> Callable:
     def rest(x: Tensor) -> Tensor:
         return x + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(x))))
 
     return rest
 
 
-def _rest_of_decoder_self_attention(layer: nn.Module, feed_forward: Callable) -> Callable:
+def _rest_of_decoder_self_attention(layer: Layer, feed_forward: Callable) -> Callable:
     """Return how the layer goes on from its self-attention: through its cross-attention."""
 
     def rest_of(kept: dict) -> Callable:
@@ -274,13 +284,8 @@ def _kept(parts: list[_Part]):
 
     handles = []
     for part in parts:
-        attention = part.attention
-        for projection in (
-            attention.q_proj,
-            attention.k_proj,
-            attention.v_proj,
-            attention.out_proj,
-        ):
+        a = part.attention
+        for projection in (a.q_proj, a.k_proj, a.v_proj, a.out_proj):
             handles.append(projection.register_forward_hook(keep_output))
         handles.append(part.residual_from.register_forward_pre_hook(keep_input, with_kwargs=True))
     try:

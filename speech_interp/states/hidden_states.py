@@ -164,7 +164,9 @@ def encoder_of(model) -> nn.Module:
 
 def encoder_layers(model) -> nn.ModuleList:
     """The Transformer layers of the encoder, in order."""
-    return encoder_of(model).get_submodule(family_of(model.family).layers)
+    layers = encoder_of(model).get_submodule(family_of(model.family).layers)
+    assert isinstance(layers, nn.ModuleList)
+    return layers
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ training and test must never share a pass.
 import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,13 +55,13 @@ class Items:
 
     def where(self, chosen: Bool[ndarray, " item"] | Int[ndarray, " chosen"]) -> "Items":
         """Return the items that a mask or an array of numbers chooses."""
-        parts = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        states, spans = parts.pop("states"), parts.pop("spans")
-        if spans is None:
-            states = states[:, chosen]
+        names = {f.name for f in dataclasses.fields(self)} - {"states", "spans"}
+        parts = {name: getattr(self, name)[chosen] for name in names}
+        if self.spans is None:
+            parts["states"] = self.states[:, chosen]
         else:
-            spans = spans[chosen]
-        return Items(states, *(part[chosen] for part in parts.values()), spans)
+            parts["spans"] = self.spans[chosen]
+        return dataclasses.replace(self, **parts)
 
 
 def collect(
@@ -89,7 +90,7 @@ def collect(
     leads_s = np.broadcast_to(np.asarray(lead_s, dtype=float), len(utterances))
     states, spans, rows = [], [], []
     pairs = zip(utterances, leads_s.tolist(), strict=True)
-    for utterance, lead_s in tqdm(
+    for utterance, own_lead_s in tqdm(
         pairs, total=len(utterances), desc=f"{tier}", unit=" utterances", disable=not progress
     ):
         chosen = [
@@ -99,10 +100,10 @@ def collect(
         ]
         if not chosen:
             continue
-        seen = _states_of(model, utterance.wave, lead_s)
+        seen = _states_of(model, utterance.wave, own_lead_s)
         if layers is not None:
             seen = dataclasses.replace(seen, values=seen.values[list(layers)])
-        moved = [Interval(i.label, i.start_s + lead_s, i.end_s + lead_s) for _, i in chosen]
+        moved = [Interval(i.label, i.start_s + own_lead_s, i.end_s + own_lead_s) for _, i in chosen]
         if pooled:
             states.append(pool(seen, moved))
         else:
@@ -116,9 +117,10 @@ def collect(
         ]
     if not rows:
         raise ValueError(f"tier {tier!r}: none of the {len(utterances)} utterances has an interval")
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
+    columns: list[Any] = [np.array(column) for column in zip(*rows, strict=True)]
     values = torch.cat(states, dim=1).float().numpy()
-    return Items(values, *columns, None if pooled else np.concatenate(spans))
+    columns.append(None if pooled else np.concatenate(spans))
+    return Items(values, *columns)
 
 
 def neighbours(

@@ -1,14 +1,13 @@
 """What Whisper's decoder is given before any text: the prompt of `generate`, token for token."""
 
-import numpy as np
 import torch
-from jaxtyping import Float
 
+from speech_interp.speech.audio import AnyWave
 from speech_interp.states.hidden_states import model_inputs
 
 
 @torch.no_grad()
-def whisper_prompt(model, wave: Float[np.ndarray, " sample"] | None = None) -> list[int]:
+def whisper_prompt(model, wave: AnyWave | None = None) -> list[int]:
     """Return start, language, task and "no timestamps", as far as the model has such tokens.
 
     `wave` is needed where the language is not part of the loaded model: it is then detected in the

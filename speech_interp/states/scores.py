@@ -48,7 +48,8 @@ def whisper_ids(model, wave: AnyWave, *, longest: int = 64) -> list[int]:
 
 def whisper_words(model, ids: Sequence[int]) -> list[Written]:
     """Return the words of a decoder sequence; signs such as the full stop belong to none."""
-    tokenizer, words = tokenizer_of(model), []
+    tokenizer = tokenizer_of(model)
+    words: list[Written] = []
     for place, token in enumerate(ids):
         text = "" if token in tokenizer.all_special_ids else tokenizer.decode([token])
         if not any(sign.isalnum() for sign in text):
@@ -145,16 +146,16 @@ def ctc_log_probs(
 
 def ctc_score(model, labels: Sequence[int]) -> Score:
     """Return log P(transcription): the sum over all ways to write `labels` [graves2006ctc]."""
-    labels = torch.tensor(labels)
+    targets = torch.tensor(labels)
 
     def score(waves: Tensor) -> Tensor:
         log_probs = ctc_log_probs(model, waves).transpose(0, 1)  # (frame, batch, label)
         frames, batch, _ = log_probs.shape
         return -nn.functional.ctc_loss(
             log_probs,
-            labels.expand(batch, -1),
+            targets.expand(batch, -1),
             torch.full((batch,), frames),
-            torch.full((batch,), len(labels)),
+            torch.full((batch,), len(targets)),
             blank=model.module.config.pad_token_id,
             reduction="none",
         )
@@ -173,7 +174,8 @@ def ctc_words(model, wave: AnyWave) -> list[Written]:
         path = ctc_log_probs(model, torch.as_tensor(wave)[None])[0].argmax(-1).tolist()
     tokenizer = tokenizer_of(model)
     gaps = {tokenizer.pad_token_id, tokenizer.word_delimiter_token_id}
-    words, letters = [], []
+    words: list[Written] = []
+    letters: list[tuple[int, int]] = []
     for frame, label in enumerate([*path, tokenizer.word_delimiter_token_id]):
         if label == tokenizer.word_delimiter_token_id and letters:
             places, tokens = zip(*letters, strict=True)
@@ -255,12 +257,13 @@ class _Reached(Exception):
 
 def convolution_features(model, waves: Tensor) -> Float[Tensor, "batch channel frame"]:
     """Return what the convolutions of wav2vec2 or HuBERT give, before any Transformer layer."""
-    return encoder_of(model).feature_extractor(prepared_inputs(model, waves)).cpu()
+    extractor = encoder_of(model).get_submodule("feature_extractor")
+    return extractor(prepared_inputs(model, waves)).cpu()
 
 
 def on_features(model, score: Score, wave: Float[Tensor, "1 sample"]) -> Callable:
     """Return the score as a function of the convolution features (batch, channel, frame)."""
-    extractor, device = encoder_of(model).feature_extractor, device_of(model)
+    extractor, device = encoder_of(model).get_submodule("feature_extractor"), device_of(model)
 
     def of_features(features: Tensor) -> Tensor:
         handle = extractor.register_forward_hook(lambda *_: features.to(device))

@@ -24,6 +24,13 @@ class Moments:
     square norms of items are what debiased CKA needs besides.
     """
 
+    origin: Float[np.ndarray, " unit"]  # there from the first shard on; sums are about it
+    unit_sum: Float[np.ndarray, " unit"]
+    norm_sum: Float[np.ndarray, " space"]
+    units_units: Float[np.ndarray, "unit unit"]
+    norms_units: Float[np.ndarray, "space unit"]
+    norms_norms: Float[np.ndarray, "space space"]
+
     def __init__(self) -> None:
         self.item_count = 0
         self.widths: tuple[int, ...] = ()

@@ -1,6 +1,7 @@
 """Spaces: arrays (item, unit) that describe the same items, checked once for all statistics."""
 
 from collections.abc import Iterable, Sequence
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -12,6 +13,11 @@ Spaces = (
     | Float[np.ndarray, "_space _item _unit"]
     | Float[torch.Tensor, "space item unit"]
 )
+
+
+def is_one_space(spaces: Space | Spaces) -> TypeGuard[Space]:
+    """Return whether it is one space (item, unit), not several."""
+    return getattr(spaces, "ndim", None) == 2
 
 
 def as_numpy(values: np.ndarray | torch.Tensor) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Frames of a model beside the movements of the vocal tract that made the sound."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
@@ -62,7 +63,7 @@ def track_frames(
     return TrackFrames(np.concatenate(states, axis=1), values.astype(np.float32), *columns)
 
 
-def _frames_of(model: Callable | object, utterance: Utterance) -> HiddenStates:
+def _frames_of(model: Any, utterance: Utterance) -> HiddenStates:
     if hasattr(model, "module"):
         return hidden_states(model, utterance.wave)
     return model(utterance.wave)

@@ -58,7 +58,7 @@ def matched_controls(utterances: Sequence[Utterance], allowed: Allowed = any_wor
         for j, other in enumerate(utterances):
             distance = other.info["target"] - other.info["cue"]
             costs = {k: 10.0 * abs(target - k - distance) + off[k] for k in candidates}
-            word[i, j] = min(costs, key=costs.get)
+            word[i, j] = min(costs, key=costs.__getitem__)
             cost[i, j] = costs[word[i, j]]
     return word[linear_sum_assignment(cost)].tolist()
 
@@ -70,7 +70,7 @@ def other_cues(corpus: Sequence[Utterance], utterance: Utterance) -> dict[str, l
     other spelling of the pair; "unrelated": one cue of every other pair.
     """
     found: dict[str, set] = {"same": set(), "opposite": set()}
-    unrelated = {}
+    unrelated: dict[str, str] = {}
     cue = _cue(utterance)
     for u in corpus:
         if u.info["pair"] != utterance.info["pair"]:

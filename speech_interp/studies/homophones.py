@@ -93,8 +93,8 @@ def log_odds(
     heads = sorted({tuple(spelling[:-1]) for spelling in two})  # the last token is only predicted
     rows = [[*p, *h] for p in prefixes for h in heads]
     longest = len(max(rows, key=len))
-    ids = [[*row, *[choice.blank] * (longest - len(row))] for row in rows]
-    ids = torch.tensor(ids, device=device_of(model))
+    filled = [[*row, *[choice.blank] * (longest - len(row))] for row in rows]
+    ids = torch.tensor(filled, device=device_of(model))
     encoded = BaseModelOutput(states.to(device_of(model)))
     first = model.module(encoder_outputs=encoded, decoder_input_ids=ids[:1, :1], use_cache=True)
     first.past_key_values.batch_repeat_interleave(len(rows))

@@ -53,7 +53,7 @@ def _last_layer(model, wave: ndarray, mask: Tensor | None = None) -> Float[Tenso
 
 
 def _norm_over_time(model) -> nn.GroupNorm:
-    first = encoder_of(model).feature_extractor.conv_layers[0]
+    first = encoder_of(model).get_submodule("feature_extractor.conv_layers.0")
     norm = getattr(first, "layer_norm", None)
     if not isinstance(norm, nn.GroupNorm):
         raise ValueError(

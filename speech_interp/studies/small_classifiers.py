@@ -10,6 +10,9 @@ HIDDEN, DROPOUT, PASSES, BATCH, STEP = 64, 0.5, 6, 32, 5e-3
 class Head(nn.Module):
     """Every frame votes for the classes; learned weights over time say which votes count."""
 
+    mean: Float[Tensor, " unit"]
+    scale: Float[Tensor, " unit"]
+
     def __init__(self, states: Float[Tensor, "utterance frame unit"], class_count: int):
         super().__init__()
         states = states.float()  # half precision has too few digits to train in

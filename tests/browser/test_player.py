@@ -2,16 +2,18 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from sound_samples import clicks, hum, sentence, tone, two_tables
+from sound_samples import Span, clicks, hum, sentence, tone, two_tables
 
 from speech_interp.show.player import listen
 from speech_interp.show.sound_board import Sample, Table, sound_board
+from speech_interp.show.sound_map import sound_map
 
 # Notes every sound that is started: which samples, from where, how long, and when it stops.
 RECORD = """
@@ -359,3 +361,43 @@ def test_board_is_accessible_and_no_wider_than_the_page(show, scheme, width):
     found = Axe().run(page).response["violations"]
     assert not [(v["id"], [n["html"][:150] for n in v["nodes"]]) for v in found]
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("width", [320, 480])
+def test_a_finger_finds_every_cell_on_a_narrow_screen(show, width):
+    """24 x 24 pixels and more, also of phones of 20 ms and of scores by phone."""
+    spoken = sentence(("a", "few", "words", "that", "follow"), duration_s=3.0)
+    phones = tuple(
+        Span("T", start_s, end_s) for start_s, end_s in ((0.2, 0.22), (0.22, 0.25), (0.25, 0.4))
+    )
+    spoken = replace(spoken, phones=phones)
+    players = [
+        listen(spoken, np.ones((2, 3)), columns="phones"),
+        listen(spoken, np.ones((5, 5)), rows=spoken.words),
+        sound_board(two_tables(), title="chart"),
+        sound_map(
+            [Sample("a", tone(300, 0.2)), Sample("b", tone(400, 0.2))],
+            np.array([[0.0, 0], [1, 1]]),
+            title="map",
+            x_name="x",
+            y_name="y",
+        ),
+    ]
+    page = show(*players, touch=True, viewport={"width": width, "height": 700})
+    sizes = page.locator("[data-t], button").evaluate_all(
+        """all => all.map(e => [e.outerHTML.slice(0, 90), e.offsetWidth, e.offsetHeight,
+                                e.checkVisibility()])"""
+    )
+    shown = [size for size in sizes if size[3]]
+    assert len(shown) > 40
+    assert not [size for size in shown if min(size[1:3]) < 24]
+
+
+def test_more_time_can_be_seen_on_a_narrow_screen(show):
+    """The time line that a finger needs is long; the button still shortens it."""
+    many = sentence("a good many words that follow each other".split())
+    page = show(listen(many), touch=True, viewport={"width": 360, "height": 700})
+    line = page.locator(".si-time")
+    before = line.bounding_box()["width"]
+    page.locator(".si-out").click()
+    assert line.bounding_box()["width"] < before

@@ -7,13 +7,12 @@ import yaml
 from browsing import pages
 
 pytestmark = pytest.mark.usefixtures("address")  # skipped where there is no site
-CHAPTERS = [p for p in pages() if p.startswith("notebooks/")]
 CONFIG = yaml.safe_load((Path(__file__).parents[2] / "_config.yml").read_text(encoding="utf-8"))
 SEARCHES = [
     (word, chapter)
     for chapter, words in CONFIG["sphinx"]["config"]["search_words"].items()
     for word in words
-    if f"{chapter}.html" in CHAPTERS
+    if f"{chapter}.html" in pages()
 ]
 TABLES = ["intro.html", "representations.html", "feature_importance.html", "computed.html"]
 
@@ -87,3 +86,10 @@ def test_search_for_a_method_finds_its_chapter_first(visit, term, chapter):
     v.page.wait_for_selector("#search-results li a")
     links = v.page.locator("#search-results li a").evaluate_all("all => all.map(a => a.href)")
     assert f"/{chapter}.html" in links[0], links[:3]
+
+
+@pytest.mark.parametrize("name", ["Moments", "cka_matrix"])
+def test_search_for_a_name_of_the_package_finds_its_reference_first(visit, name):
+    v = visit(f"search.html?q={name}")
+    v.page.wait_for_selector("#search-results li a")
+    assert "api/" in v.page.locator("#search-results li a").first.get_attribute("href")

@@ -41,7 +41,8 @@ def test_no_role_and_no_directive_is_left(path):
 def test_every_link_leaves_the_notebook_and_those_to_the_site_arrive(path):
     for text in texts(path):
         text = re.sub(r"`[^`]*`|\$[^$\n]*\$", "", text)
-        for target in re.findall(r"\]\(([^)]*)\)", text):
+        for target in re.findall(r"""\]\(([^)]*)\)|<img src="([^"]*)""", text):
+            target = "".join(target)
             assert target.startswith("https://") or target.startswith("http://"), target
             if target.startswith(ADDRESS):
                 file, _, anchor = target.removeprefix(ADDRESS).partition("#")

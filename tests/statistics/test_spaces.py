@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from speech_interp.statistics.spaces import as_numpy, to_arrays
+from speech_interp.statistics.spaces import as_numpy, is_one_space, to_arrays
 
 VALUES = [[1.0, -2.5, 0.15625], [3.0, 1e-3, 7.0]]  # the first row is exact in all of them
 
@@ -32,3 +32,10 @@ def test_gradients_are_left_behind():
 def test_values_that_are_not_finite_are_refused():
     with pytest.raises(ValueError, match=r"xs\[0\] holds values that are not finite"):
         to_arrays([torch.tensor([[1.0, float("nan")]], dtype=torch.bfloat16)], "xs")
+
+
+def test_one_space_is_told_from_several():
+    for one in (np.zeros((3, 2)), torch.zeros(3, 2)):
+        assert is_one_space(one)
+    for several in ([np.zeros((3, 2))], np.zeros((1, 3, 2)), torch.zeros(1, 3, 2), []):
+        assert not is_one_space(several)
