@@ -12,7 +12,11 @@ from speech_interp.methods.cka import cka_matrix
 from speech_interp.methods.probing import grouped_folds
 from speech_interp.states.items import Items, collect, mixed_leads
 
-NAMES = {"wav2vec2": "facebook/wav2vec2-base", "CTC": "facebook/wav2vec2-base-960h"}
+NAMES = {
+    "wav2vec2": "facebook/wav2vec2-base",
+    "CTC": "facebook/wav2vec2-base-960h",
+    "Whisper": "openai/whisper-tiny.en",
+}
 RIDGE = 0.1
 
 
@@ -98,6 +102,11 @@ def tuning_drops_at_the_top(variation: Variation) -> tuple[bool, float]:
     return gap > 0, gap
 
 
+def phones_rise_in_whisper(variation: Variation) -> tuple[bool, float]:
+    value = phones("Whisper", variation)
+    return value[1:].min() > value[0], value[1:].min() - value[0]
+
+
 HALVES = ("speakers", "sentences")
 CLAIMS = [
     Claim(
@@ -125,5 +134,10 @@ CLAIMS = [
         "Fine-tuning raises the best layer for phone identity and lets it fall again at the top.",
         "the smaller of both differences", "above 0",
         tuning_drops_at_the_top, (*HALVES, "fold_seed"),
+    ),
+    Claim(
+        "Whisper shares more with phone identity in every later layer than in layer 0.",
+        "the smallest difference from layer 0", "above 0",
+        phones_rise_in_whisper, (*HALVES, "fold_seed"),
     ),
 ]  # fmt: skip
