@@ -1,5 +1,6 @@
 """What the chapter on RSA says, computed again."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -8,9 +9,11 @@ from refutation.claims import Claim, Variation
 from speech_interp import load_corpus, load_model
 from speech_interp.methods.rsa import compare_rdms
 from speech_interp.methods.rsa_distances import categorical_rdm, rdms
+from speech_interp.methods.rsa_regression import partial_rsa
 from speech_interp.speech.corpus import Utterance
 from speech_interp.states.items import Items, collect, mixed_leads
 from speech_interp.studies.phone_features import edit_rdm, feature_rdm, phone_strings
+from speech_interp.studies.trees import sentence_trees, tree_rdm, without_words, words_of
 
 NAMES = {
     "HuBERT": "facebook/hubert-base-ls960",
@@ -107,12 +110,40 @@ def mean_or_last(variation: Variation) -> tuple[bool, float]:
     return gap > 0, gap
 
 
+@cache
+def texts_of_two_voices() -> tuple[list[Utterance], np.ndarray]:
+    """All sentences that all speakers say, in two voices, and their states in the recogniser."""
+    corpus = [u for u in load_corpus("sentences") if u.split == "test" and u.speaker != "joe"]
+    said = {(u.speaker, u.text): u for u in corpus}
+    speakers = sorted({speaker for speaker, _ in said})
+    texts = sorted(t for t in {u.text for u in corpus} if all((s, t) in said for s in speakers))
+    two = [said[s, t] for s in speakers[:2] for t in texts]
+    model = load_model(NAMES["CTC"])
+    return two, collect(model, two, "utterance", lead_s=mixed_leads(two), progress=False).states
+
+
+def sound_rather_than_syntax(variation: Variation) -> tuple[bool, float]:
+    two, states = texts_of_two_voices()
+    half = len(two) // 2
+    texts = [u.text for u in two[:half]]
+    chosen = np.flatnonzero(replace(variation, speakers=None).keeps(["any"] * half, texts))
+    voices = {None: (0, 1), "first half": (0,), "second half": (1,)}[variation.speakers]
+    x = states - states.mean(axis=1, keepdims=True)
+    tables = np.mean([rdms([x[-2, chosen + half * voice]]) for voice in voices], axis=0)
+    known = sentence_trees()
+    grammar = tree_rdm([without_words(known[words_of(two[k].text)]) for k in chosen])
+    sound = edit_rdm(phone_strings([two[k] for k in chosen]))
+    heard = partial_rsa(tables, sound, grammar[None], comparison="pearson")[0]
+    syntax = partial_rsa(tables, grammar, sound[None], comparison="pearson")[0]
+    return syntax < heard, syntax - heard
+
+
 HALVES = ("speakers", "sentences")
 CLAIMS = [
     Claim(
-        "With phonological features an untrained network reaches most of what trained networks "
-        "reach.", "the smallest share over models, highest layers", "above 2/3",
-        features_need_no_training, (*HALVES, "twin_seed"),
+        "With phonological features, by cosine distances, an untrained network reaches most of "
+        "what trained networks reach.", "the smallest share over models, highest layers",
+        "above 2/3", features_need_no_training, (*HALVES, "twin_seed"),
     ),
     Claim(
         "With same or different phone trained networks agree more than the untrained one, in every "
@@ -132,5 +163,11 @@ CLAIMS = [
     Claim(
         "In the recogniser, one layer below its top, the mean of a sentence agrees more with edit "
         "distances than its last frame.", "the difference of RSA", "above 0", mean_or_last, HALVES,
+    ),
+    Claim(
+        "Distances between texts in the recogniser, one layer below its top, go less with syntax "
+        "trees beyond edit distance than with edit distance beyond trees.",
+        "the difference of partial RSA", "below 0",
+        sound_rather_than_syntax, HALVES,
     ),
 ]  # fmt: skip

@@ -5,12 +5,15 @@ vectors: ranked, centred, whitened. What is prepared stays so when items change 
 permutations, partial RSA and regression (`rsa_uncertainty`, `rsa_regression`) need products only.
 """
 
+import sys
+
 import numpy as np
 from jaxtyping import Float
 from scipy.stats import kendalltau
 
 from speech_interp.methods.rsa_distances import RDM, RDMs, item_count, pair_places
 
+TOP_BIT = np.uint32(2**31)
 PIECE = 2**16  # products that are added up in one go: keeps float32 sums exact to 1e-6
 
 COMPARISONS = (
@@ -100,19 +103,18 @@ def tau_a(x: RDM, y: RDM) -> float:
 
 def ranks(values: Float[np.ndarray, " pair"]) -> Float[np.ndarray, " pair"]:
     """Return ranks from 1 in float64; ties share the mean of theirs."""
-    if values.dtype == np.float32 and len(values) < 2**32:
+    if values.dtype == np.float32 and len(values) < 2**30:
         ordered, order = _sorted_singles(values)
     else:
         order = np.argsort(values)
         ordered = values[order]
-    result = np.empty(len(values))
-    new = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])  # where a new value begins
-    if len(new) == len(values):
-        result[order] = np.arange(1, len(values) + 1)
-    else:
-        lengths = np.diff(np.r_[new, len(values)])
-        result[order] = np.repeat(new + (lengths + 1) / 2, lengths)
-    return result
+    edges = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1], True])  # a new value begins
+    doubled = edges[:-1] + edges[1:] + 1  # first plus last rank: whole numbers, and half as wide
+    if len(values) < 2**30:
+        doubled = doubled.astype(np.int32)
+    result = np.empty(len(values), doubled.dtype)
+    result[order] = np.repeat(doubled, np.diff(edges))
+    return result / 2
 
 
 def inner(x: RDM, y: RDM) -> float:
@@ -139,14 +141,15 @@ def _tied(values: np.ndarray) -> float:
 
 
 def _sorted_singles(values: Float[np.ndarray, " pair"]) -> tuple[np.ndarray, np.ndarray]:
-    """Return float32 values in order and their places: one sort of integers, no indirect one.
+    """Return float32 values in order, as integers, and their places: one sort, no indirect one.
 
-    The bits of a float32 sort as integers do, once those of negative ones are turned over.
+    The bits of a float32 sort as integers do, once those of negative ones are turned over. The
+    place goes below them into one integer of 64 bits.
     """
-    bits = (values + np.float32(0)).view(np.uint32)  # -0 becomes 0: they are equal
-    turn = np.where(bits >> 31, np.uint32(0xFFFFFFFF), np.uint32(0x80000000))
-    both = (bits ^ turn).astype(np.uint64) << np.uint64(32)
-    both |= np.arange(len(values), dtype=np.uint64)
-    both.sort()
-    order = (both & np.uint64(0xFFFFFFFF)).astype(np.int64)
-    return (both >> np.uint64(32)).astype(np.uint32), order
+    bits = (values + np.float32(0)).view(np.int32)  # -0 becomes 0: they are equal
+    halves = np.empty((len(values), 2), np.uint32)
+    low, high = halves.T if sys.byteorder == "little" else halves.T[::-1]
+    np.bitwise_xor(bits.view(np.uint32), (bits >> 31).view(np.uint32) | TOP_BIT, out=high)
+    low[:] = np.arange(len(values), dtype=np.uint32)
+    halves.view(np.uint64)[:, 0].sort()
+    return high, low.astype(np.intp)

@@ -13,6 +13,8 @@ import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
+from speech_interp.methods.rsa_distances import RDM, condensed
+
 # Large trees have very many large fragments: a share of each level's weight keeps a tree from being
 # like nothing but itself.
 DECAY = 0.4
@@ -134,6 +136,17 @@ def kernel_matrix(trees: Sequence[Tree], *, decay: float = DECAY) -> Float[ndarr
             values[i, j] = values[j, i] = tree_kernel(one, trees[j], decay=decay)
     scale = np.sqrt(np.diag(values))
     return values / np.outer(scale, scale)
+
+
+def tree_rdm(trees: Sequence[Tree], *, decay: float = DECAY) -> RDM:
+    """Return for all pairs of trees 1 less their likeness: 0 if equal, 1 if they share nothing.
+
+    A reference space for whole sentences, beside `edit_rdm` [shenWaveSyntaxProbing2023a]. Raises
+    ValueError for a tree without any rule and for fewer than three trees.
+    """
+    if len(trees) < 3:
+        raise ValueError(f"trees hold {len(trees)}, expected at least 3: RSA needs several pairs")
+    return condensed(1 - kernel_matrix(trees, decay=decay))
 
 
 def _rule(tree: Tree) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from speech_interp.studies.trees import (
     read_tree,
     sentence_trees,
     tree_kernel,
+    tree_rdm,
     without_words,
     words_of,
 )
@@ -151,3 +152,32 @@ def test_trees_of_other_sentences_are_less_alike_than_a_tree_and_itself():
     values = kernel_matrix([without_words(tree) for tree in list(sentence_trees().values())[:15]])
     off = values[~np.eye(len(values), dtype=bool)]
     assert off.max() < 1 and off.min() >= 0 and off.std() > 0.01
+
+
+@pytest.mark.parametrize("decay", [0.4, 1.0])
+def test_distances_of_trees_are_one_less_the_likeness_by_listing(decay):
+    rng = np.random.default_rng(3)
+    trees = [read_tree(SLEPT), read_tree(DOG), *(random_tree(rng, 4) for _ in range(12))]
+    trees = [tree for tree in trees if tree.children][:8]
+
+    def likeness(one, other):
+        values = [
+            kernel_by_listing(a, b, decay) for a, b in ((one, other), (one, one), (other, other))
+        ]
+        return values[0] / np.sqrt(values[1] * values[2])
+
+    expected = [1 - likeness(a, b) for i, a in enumerate(trees) for b in trees[i + 1 :]]
+    np.testing.assert_allclose(tree_rdm(trees, decay=decay), expected, atol=1e-12)
+
+
+def test_equal_trees_are_at_no_distance_and_strangers_at_one():
+    other = read_tree("(X (Y (Z z)))")
+    expected = [0, 1, 1]
+    np.testing.assert_allclose(
+        tree_rdm([read_tree(DOG), read_tree(DOG), other]), expected, atol=1e-12
+    )
+
+
+def test_two_trees_are_too_few_for_distances():
+    with pytest.raises(ValueError, match="trees hold 2, expected at least 3"):
+        tree_rdm([read_tree(DOG), read_tree(SLEPT)])
