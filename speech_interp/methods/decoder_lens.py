@@ -6,24 +6,21 @@ first, as the last one does in the model itself. The logit lens at the end of th
 same for the decoder's own layers: its head reads each of them.
 """
 
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import takewhile
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from tokenizers import Tokenizer
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
 from speech_interp.methods.lenses import StatesMap, final_norm
+from speech_interp.models.processors import tokenizer_of
 from speech_interp.speech.audio import check_wave
 from speech_interp.states.hidden_states import hidden_states, model_inputs
-from speech_interp.states.scores import whisper_ids, whisper_words
+from speech_interp.states.prompts import whisper_prompt
+from speech_interp.states.scores import whisper_words
 from speech_interp.states.transcripts import character_error, word_error
 
 
@@ -71,8 +68,8 @@ def decoder_lens(
     for ever. `through` maps the states before they are read, as a tuned lens does. The last layer
     is plain generation, token for token.
     """
-    outputs, tokenizer = encoder_outputs(model, wave, through), model.processor.tokenizer
-    prompt = _prompt(model, wave, outputs)
+    outputs, tokenizer = encoder_outputs(model, wave, through), tokenizer_of(model)
+    prompt = whisper_prompt(model, wave)
     ids, texts, stopped = [], [], []
     for written in _greedy(model, outputs, prompt, longest):
         text = [token for token in written if token not in tokenizer.all_special_ids]
@@ -93,8 +90,9 @@ def word_chances(
     Raises ValueError for a text without words.
     """
     outputs = encoder_outputs(model, wave, through)
-    tokenizer = model.processor.tokenizer
-    ids = [*_prompt(model, wave, outputs), *spelled(tokenizer, text), tokenizer.eos_token_id]
+    tokenizer = tokenizer_of(model)
+    tokens = tokenizer.encode(" " + text.strip(), add_special_tokens=False)
+    ids = [*whisper_prompt(model, wave), *tokens, tokenizer.eos_token_id]
     words = whisper_words(model, ids)
     if not words:
         raise ValueError(f"text is {text!r}, expected a text with words")
@@ -133,51 +131,6 @@ def encoder_outputs(
     values, norm = window_states(model, wave), final_norm(model)
     values = (through(values) if through else values).to(norm.weight.device)
     return torch.cat([norm(layer[None]) for layer in values])  # in the shape of the model's pass
-
-
-@contextmanager
-def decoder_reading(model, outputs: Float[Tensor, "batch frame unit"]) -> Iterator[None]:
-    """Let the decoder read these encoder outputs, whatever sound it is given, while this lasts."""
-    encoder, given = model.module.get_encoder(), BaseModelOutput(last_hidden_state=outputs)
-
-    def forward(*args, **kwargs):
-        return given
-
-    encoder.forward = forward  # on this one object; the encoder itself does not run
-    try:
-        yield
-    finally:
-        del encoder.forward
-
-
-def spelled(tokenizer, text: str) -> list[int]:
-    """Return the tokens of a text as Whisper itself writes them.
-
-    The `tokenizer.json` of multilingual Whisper lacks its first merge, of a space with t: without
-    it " the" becomes two tokens that the model never writes. What is lost is put back.
-    """
-    return _whole(tokenizer).encode(" " + text.strip(), add_special_tokens=False).ids
-
-
-@cache
-def _whole(tokenizer):
-    backend = tokenizer.backend_tokenizer
-    content = json.loads(backend.to_str())
-    model, special = content["model"], {token["content"] for token in content["added_tokens"]}
-    made = {"".join(merge) for merge in model["merges"]}
-    lost = [[*token] for token in model["vocab"] if len(token) == 2 and token not in made | special]
-    if not lost:
-        return backend
-    model["merges"] = lost + model["merges"]
-    return Tokenizer.from_str(json.dumps(content))
-
-
-def _prompt(model, wave: Float[np.ndarray, " sample"], outputs: Tensor) -> list[int]:
-    """Return the tokens before the text that the model itself begins with: language and task."""
-    with decoder_reading(model, outputs[-1:]):
-        written = whisper_ids(model, wave, longest=1)
-    special = set(model.processor.tokenizer.all_special_ids)
-    return list(takewhile(lambda token: token in special, written[:-1]))
 
 
 def _greedy(

@@ -10,10 +10,8 @@ from speech_interp.methods import decoder_lens as module
 from speech_interp.methods.decoder_lens import (
     DecoderLens,
     decoder_lens,
-    decoder_reading,
     encoder_outputs,
     logit_lens,
-    spelled,
     window_states,
     word_chances,
 )
@@ -27,16 +25,16 @@ MERGES = [("Ġ", "t"), ("h", "e"), ("Ġt", "he"), ("Ġ", "a"), ("a", "t"), ("Ġ"
 
 
 class SomeTokenizer:
-    """A tokenizer of a few letters whose first merge can be left out, as in published files."""
+    """A tokenizer of a few letters."""
 
     all_special_ids, prefix_tokens, eos_token_id = SPECIAL, PROMPT, END
 
-    def __init__(self, first_merge=0):
+    def __init__(self):
         special = [f"<{i}>" for i in range(5)]
         pieces = special + [*"Ġtheabcdfgiklmnoprsuvwxyz"] + ["".join(m) for m in MERGES]
         pieces += [f"<more {i}>" for i in range(60 - len(pieces))]
         vocabulary = {piece: i for i, piece in enumerate(pieces)}
-        self.backend_tokenizer = Tokenizer(models.BPE(vocabulary, MERGES[first_merge:]))
+        self.backend_tokenizer = Tokenizer(models.BPE(vocabulary, MERGES))
         self.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
         self.backend_tokenizer.decoder = decoders.ByteLevel()
         self.backend_tokenizer.add_special_tokens(special)
@@ -107,7 +105,7 @@ def test_the_last_states_are_those_that_the_encoder_returns_bit_for_bit():
 def test_a_prompt_of_several_tokens_stands_before_every_text(seed, monkeypatch):
     """As in multilingual models, whose prompt names language and task."""
     model, wave, longer = whisper(seed), noise(seed), [*PROMPT, 4]
-    monkeypatch.setattr(module, "whisper_ids", lambda *call, **options: [*longer, 9, END])
+    monkeypatch.setattr(module, "whisper_prompt", lambda *call: longer)
     lens = decoder_lens(model, wave, longest=8)
     written = model.module.generate(
         model_inputs(model, wave), decoder_input_ids=torch.tensor([longer]), max_new_tokens=8
@@ -115,7 +113,7 @@ def test_a_prompt_of_several_tokens_stands_before_every_text(seed, monkeypatch):
     assert list(lens.ids[-1]) == [*longer, *[t for t in written if t not in SPECIAL], END]
     assert all(ids[:2] == tuple(longer) for ids in lens.ids)
     found = word_chances(model, wave, "the hat")
-    ids = [*longer, *spelled(model.processor.tokenizer, "the hat"), END]
+    ids = [*longer, *model.processor.tokenizer.encode(" the hat"), END]
     words = scores.whisper_words(model, ids)
     with torch.no_grad():
         alone = scores.whisper_word_scores(model, ids, words)(torch.tensor(wave)[None])[0]
@@ -137,7 +135,7 @@ def test_chances_of_words_are_single_scores_of_the_model_cut_off_at_each_layer()
     model, wave, text = whisper(), noise(), "the hat at"
     found = word_chances(model, wave, text)
     assert found.words == ("the", "hat", "at") and found.log_probs.shape == (4, 3)
-    ids = [*PROMPT, *spelled(model.processor.tokenizer, text), END]
+    ids = [*PROMPT, *model.processor.tokenizer.encode(" " + text), END]
     words = scores.whisper_words(model, ids)
     layers = model.module.get_encoder().layers
     for k in (3, 2, 1, 0):
@@ -149,26 +147,6 @@ def test_chances_of_words_are_single_scores_of_the_model_cut_off_at_each_layer()
     assert found.per_word().tolist() == pytest.approx(found.log_probs.mean(1).tolist())
     with pytest.raises(ValueError, match="text is '', expected a text with words"):
         word_chances(whisper(), wave, "")
-
-
-def test_a_lost_first_merge_is_put_back():
-    whole, published = SomeTokenizer(), SomeTokenizer(first_merge=1)
-    text = "the hat that"
-    assert whole.encode(" " + text) != published.encode(" " + text)
-    for tokenizer in (whole, published):
-        assert spelled(tokenizer, text) == whole.encode(" " + text)
-        assert tokenizer.decode(spelled(tokenizer, text)).strip() == text
-
-
-def test_the_encoder_is_itself_again_afterwards_even_after_an_error():
-    model, wave = whisper(), noise()
-    encoder, inputs = model.module.get_encoder(), model_inputs(model, wave)
-    with torch.no_grad():
-        before = encoder(inputs).last_hidden_state
-        with pytest.raises(KeyError), decoder_reading(model, before + 1):
-            assert torch.equal(encoder(inputs).last_hidden_state, before + 1)
-            raise KeyError
-        assert torch.equal(encoder(inputs).last_hidden_state, before)
 
 
 def test_errors_of_texts_are_counted_beside_the_truth():
