@@ -89,13 +89,28 @@ def word_chances(
     own may still tell which word comes next. The prompt is the one that the model itself writes.
     Raises ValueError for a text without words.
     """
-    outputs = encoder_outputs(model, wave, through)
+    return read_words(model, encoder_outputs(model, wave, through), true_ids(model, wave, text))
+
+
+def true_ids(model, wave: Float[np.ndarray, " sample"], text: str) -> list[int]:
+    """Return the decoder sequence of a text: the prompt that the model writes, text, end of text.
+
+    Raises ValueError for a text without words.
+    """
     tokenizer = tokenizer_of(model)
     tokens = tokenizer.encode(" " + text.strip(), add_special_tokens=False)
     ids = [*whisper_prompt(model, wave), *tokens, tokenizer.eos_token_id]
-    words = whisper_words(model, ids)
-    if not words:
+    if not whisper_words(model, ids):
         raise ValueError(f"text is {text!r}, expected a text with words")
+    return ids
+
+
+@torch.no_grad()
+def read_words(
+    model, outputs: Float[Tensor, "layer frame unit"], ids: Sequence[int]
+) -> WordChances:
+    """Return the log-probability of every word of `ids` given each of some encoder outputs."""
+    words = whisper_words(model, ids)
     prefix = torch.tensor(ids[:-1], device=outputs.device).expand(len(outputs), -1)
     given = BaseModelOutput(last_hidden_state=outputs)
     logits = model.module(encoder_outputs=given, decoder_input_ids=prefix).logits
