@@ -20,7 +20,7 @@ from speech_interp.models.processors import tokenizer_of
 from speech_interp.speech.audio import check_wave
 from speech_interp.states.hidden_states import hidden_states, model_inputs
 from speech_interp.states.prompts import whisper_prompt
-from speech_interp.states.scores import whisper_words
+from speech_interp.states.scores import Written, whisper_words
 from speech_interp.states.transcripts import character_error, word_error
 
 
@@ -66,10 +66,12 @@ def decoder_lens(
     One pass through the encoder serves all layers, and all texts are written side by side.
     `longest` limits the tokens of a text, since a decoder that reads nothing tends to repeat itself
     for ever. `through` maps the states before they are read, as a tuned lens does. The last layer
-    is plain generation, token for token.
+    is plain generation, token for token. Raises ValueError for a limit that the decoder has no room
+    for.
     """
     outputs, tokenizer = encoder_outputs(model, wave, through), tokenizer_of(model)
     prompt = whisper_prompt(model, wave)
+    _check_room(model, "longest", len(prompt) + longest)
     ids, texts, stopped = [], [], []
     for written in _greedy(model, outputs, prompt, longest):
         text = [token for token in written if token not in tokenizer.all_special_ids]
@@ -95,13 +97,14 @@ def word_chances(
 def true_ids(model, wave: Float[np.ndarray, " sample"], text: str) -> list[int]:
     """Return the decoder sequence of a text: the prompt that the model writes, text, end of text.
 
-    Raises ValueError for a text without words.
+    Raises ValueError for a text without words, and for one that the decoder has no room for.
     """
     tokenizer = tokenizer_of(model)
     tokens = tokenizer.encode(" " + text.strip(), add_special_tokens=False)
     ids = [*whisper_prompt(model, wave), *tokens, tokenizer.eos_token_id]
     if not whisper_words(model, ids):
         raise ValueError(f"text is {text!r}, expected a text with words")
+    _check_room(model, "text", len(ids))
     return ids
 
 
@@ -114,8 +117,26 @@ def read_words(
     prefix = torch.tensor(ids[:-1], device=outputs.device).expand(len(outputs), -1)
     given = BaseModelOutput(last_hidden_state=outputs)
     logits = model.module(encoder_outputs=given, decoder_input_ids=prefix).logits
+    return _by_word(logits.log_softmax(-1), words)
+
+
+def decoder_words(model, wave: Float[np.ndarray, " sample"], text: str) -> WordChances:
+    """Return the log-probability of every word of the true `text` by *decoder* layer.
+
+    As if the decoder stopped there: `logit_lens` on the true text, all words before given.
+    """
+    ids = true_ids(model, wave, text)
+    return _by_word(logit_lens(model, wave, ids), whisper_words(model, ids))
+
+
+def _check_room(model, name: str, count: int) -> None:
+    room = model.module.config.max_target_positions
+    if count > room:
+        raise ValueError(f"{name} comes to {count} tokens with the prompt, expected at most {room}")
+
+
+def _by_word(log_probs: Float[Tensor, "layer place token"], words: list[Written]) -> WordChances:
     # What is expected at a place was said after the token before it.
-    log_probs = logits.log_softmax(-1)
     columns = [log_probs[:, [p - 1 for p in w.places], w.tokens].sum(1) for w in words]
     chances = torch.stack(columns, dim=1).cpu().numpy()
     return WordChances(tuple(word.label for word in words), chances)

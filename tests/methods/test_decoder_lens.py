@@ -10,12 +10,13 @@ from speech_interp.methods import decoder_lens as module
 from speech_interp.methods.decoder_lens import (
     DecoderLens,
     decoder_lens,
+    decoder_words,
     encoder_outputs,
     logit_lens,
     window_states,
     word_chances,
 )
-from speech_interp.speech.audio import TooLongAudioError
+from speech_interp.speech.audio import EmptyAudioError, TooLongAudioError
 from speech_interp.states import scores
 from speech_interp.states.hidden_states import model_inputs
 
@@ -124,11 +125,46 @@ def test_decoder_layers_are_read_as_the_last_one_is(seed):
         assert torch.equal(lens[k], logits.log_softmax(-1))
 
 
+def test_words_by_decoder_layer_are_those_of_a_decoder_cut_off_there():
+    model, wave, text = whisper(), noise(), "the hat at"
+    found = decoder_words(model, wave, text)
+    assert found.words == ("the", "hat", "at") and found.log_probs.shape == (4, 3)
+    layers = model.module.get_decoder().layers
+    for k in (3, 2, 1, 0):
+        del layers[k:]
+        expected = word_chances(model, wave, text).log_probs[-1]
+        np.testing.assert_allclose(found.log_probs[k], expected, atol=1e-4)
+
+
 def test_silence_is_read_and_what_cannot_be_is_refused():
     model = whisper()
     lens = decoder_lens(model, np.zeros(8000, np.float32), longest=4)
     assert len(lens.texts) == 4
+    with pytest.raises(EmptyAudioError):
+        decoder_lens(model, np.zeros(0, np.float32))
     with pytest.raises(TooLongAudioError, match=r"31\.0 s"):
         window_states(model, np.zeros(31 * 16_000, np.float32))
     with pytest.raises(ValueError, match="family is 'hubert', and only whisper has a decoder"):
         decoder_lens(tiny_model("hubert"), noise())
+
+
+def test_a_text_of_any_length_is_scored_up_to_the_room_that_the_decoder_has():
+    """The text need not be as long as the sound: 20 words of half a second, and one word."""
+    model, wave = whisper(), noise()
+    long, short = (word_chances(model, wave, text) for text in ("the hat " * 10, "the"))
+    assert long.log_probs.shape == (4, 20) and short.log_probs.shape == (4, 1)
+    # What comes after a word does not change it.
+    np.testing.assert_allclose(long.log_probs[:, 0], short.log_probs[:, 0], atol=1e-4)
+    model.module.config.max_target_positions = 8
+    with pytest.raises(ValueError, match="text comes to 32 tokens with the prompt"):
+        word_chances(model, wave, "the hat " * 10)
+    with pytest.raises(ValueError, match="longest comes to 65 tokens with the prompt"):
+        decoder_lens(model, wave)
+
+
+def test_beams_of_a_checkpoint_do_not_enter():
+    """A checkpoint may be saved with beams; the lens writes greedily, as it says."""
+    model, wave = whisper(1), noise(1)
+    greedy = decoder_lens(model, wave, longest=8)
+    model.module.generation_config.num_beams = 3
+    assert decoder_lens(model, wave, longest=8).ids == greedy.ids
