@@ -6,24 +6,21 @@ first, as the last one does in the model itself. The logit lens at the end of th
 same for the decoder's own layers: its head reads each of them.
 """
 
-import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from itertools import takewhile
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from tokenizers import Tokenizer
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutput
 
 from speech_interp.methods.lenses import StatesMap, final_norm
+from speech_interp.models.processors import tokenizer_of
 from speech_interp.speech.audio import check_wave
 from speech_interp.states.hidden_states import device_of, hidden_states, model_inputs
-from speech_interp.states.scores import whisper_ids, whisper_words
+from speech_interp.states.prompts import whisper_prompt
+from speech_interp.states.scores import Written, whisper_words
 from speech_interp.states.transcripts import character_error, word_error
 
 
@@ -69,10 +66,12 @@ def decoder_lens(
     One pass through the encoder serves all layers, and all texts are written side by side.
     `longest` limits the tokens of a text, since a decoder that reads nothing tends to repeat itself
     for ever. `through` maps the states before they are read, as a tuned lens does. The last layer
-    is plain generation, token for token.
+    is plain generation, token for token. Raises ValueError for a limit that the decoder has no room
+    for.
     """
-    outputs, tokenizer = encoder_outputs(model, wave, through), model.processor.tokenizer
-    prompt = _prompt(model, wave, outputs)
+    outputs, tokenizer = encoder_outputs(model, wave, through), tokenizer_of(model)
+    prompt = whisper_prompt(model, wave)
+    _check_room(model, "longest", len(prompt) + longest)
     ids, texts, stopped = [], [], []
     for written in _greedy(model, outputs, prompt, longest):
         text = [token for token in written if token not in tokenizer.all_special_ids]
@@ -92,17 +91,52 @@ def word_chances(
     own may still tell which word comes next. The prompt is the one that the model itself writes.
     Raises ValueError for a text without words.
     """
-    outputs = encoder_outputs(model, wave, through)
-    tokenizer = model.processor.tokenizer
-    ids = [*_prompt(model, wave, outputs), *spelled(tokenizer, text), tokenizer.eos_token_id]
-    words = whisper_words(model, ids)
-    if not words:
+    return read_words(model, encoder_outputs(model, wave, through), true_ids(model, wave, text))
+
+
+def true_ids(model, wave: Float[np.ndarray, " sample"], text: str) -> list[int]:
+    """Return the decoder sequence of a text: the prompt that the model writes, text, end of text.
+
+    Raises ValueError for a text without words, and for one that the decoder has no room for.
+    """
+    tokenizer = tokenizer_of(model)
+    tokens = tokenizer.encode(" " + text.strip(), add_special_tokens=False)
+    ids = [*whisper_prompt(model, wave), *tokens, tokenizer.eos_token_id]
+    if not whisper_words(model, ids):
         raise ValueError(f"text is {text!r}, expected a text with words")
+    _check_room(model, "text", len(ids))
+    return ids
+
+
+@torch.no_grad()
+def read_words(
+    model, outputs: Float[Tensor, "layer frame unit"], ids: Sequence[int]
+) -> WordChances:
+    """Return the log-probability of every word of `ids` given each of some encoder outputs."""
+    words = whisper_words(model, ids)
     prefix = torch.tensor(ids[:-1], device=outputs.device).expand(len(outputs), -1)
     given = BaseModelOutput(last_hidden_state=outputs)
     logits = model.module(encoder_outputs=given, decoder_input_ids=prefix).logits
+    return _by_word(logits.log_softmax(-1), words)
+
+
+def decoder_words(model, wave: Float[np.ndarray, " sample"], text: str) -> WordChances:
+    """Return the log-probability of every word of the true `text` by *decoder* layer.
+
+    As if the decoder stopped there: `logit_lens` on the true text, all words before given.
+    """
+    ids = true_ids(model, wave, text)
+    return _by_word(logit_lens(model, wave, ids), whisper_words(model, ids))
+
+
+def _check_room(model, name: str, count: int) -> None:
+    room = model.module.config.max_target_positions
+    if count > room:
+        raise ValueError(f"{name} comes to {count} tokens with the prompt, expected at most {room}")
+
+
+def _by_word(log_probs: Float[Tensor, "layer place token"], words: list[Written]) -> WordChances:
     # What is expected at a place was said after the token before it.
-    log_probs = logits.log_softmax(-1)
     columns = [log_probs[:, [p - 1 for p in w.places], w.tokens].sum(1) for w in words]
     chances = torch.stack(columns, dim=1).cpu().numpy()
     return WordChances(tuple(word.label for word in words), chances)
@@ -133,51 +167,6 @@ def encoder_outputs(
     values, norm = window_states(model, wave), final_norm(model)
     values = (through(values) if through else values).to(device_of(model))
     return torch.cat([norm(layer[None]) for layer in values])  # in the shape of the model's pass
-
-
-@contextmanager
-def decoder_reading(model, outputs: Float[Tensor, "batch frame unit"]) -> Iterator[None]:
-    """Let the decoder read these encoder outputs, whatever sound it is given, while this lasts."""
-    encoder, given = model.module.get_encoder(), BaseModelOutput(last_hidden_state=outputs)
-
-    def forward(*args, **kwargs):
-        return given
-
-    encoder.forward = forward  # on this one object; the encoder itself does not run
-    try:
-        yield
-    finally:
-        del encoder.forward
-
-
-def spelled(tokenizer, text: str) -> list[int]:
-    """Return the tokens of a text as Whisper itself writes them.
-
-    The `tokenizer.json` of multilingual Whisper lacks its first merge, of a space with t: without
-    it " the" becomes two tokens that the model never writes. What is lost is put back.
-    """
-    return _whole(tokenizer).encode(" " + text.strip(), add_special_tokens=False).ids
-
-
-@cache
-def _whole(tokenizer):
-    backend = tokenizer.backend_tokenizer
-    content = json.loads(backend.to_str())
-    model, special = content["model"], {token["content"] for token in content["added_tokens"]}
-    made = {"".join(merge) for merge in model["merges"]}
-    lost = [[*token] for token in model["vocab"] if len(token) == 2 and token not in made | special]
-    if not lost:
-        return backend
-    model["merges"] = lost + model["merges"]
-    return Tokenizer.from_str(json.dumps(content))
-
-
-def _prompt(model, wave: Float[np.ndarray, " sample"], outputs: Tensor) -> list[int]:
-    """Return the tokens before the text that the model itself begins with: language and task."""
-    with decoder_reading(model, outputs[-1:]):
-        written = whisper_ids(model, wave, longest=1)
-    special = set(model.processor.tokenizer.all_special_ids)
-    return list(takewhile(lambda token: token in special, written[:-1]))
 
 
 def _greedy(

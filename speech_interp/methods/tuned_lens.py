@@ -3,10 +3,10 @@
 A plain lens takes for granted that every layer says things in the code of the last one. The tuned
 lens [belrose2023tunedlens] first translates: for each layer the linear map, fitted on other speech,
 that brings its states nearest to those of the last layer. Here by ridge regression from sums, so
-no states need to be stored.
+no states need to be stored; then, if asked for, a few gradient steps on what the head says.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,6 +71,64 @@ def fit_tuned_lens(
     if not sums:
         raise ValueError("utterances: got none, expected at least one")
     return TunedLens(tuple(_map(moments, penalty) for moments in sums))
+
+
+def sharpen(
+    lens: TunedLens,
+    read: Callable[[Float[Tensor, "*batch unit"]], Float[Tensor, "*batch token"]],
+    training: Sequence[Float[Tensor, "layer frame unit"]],
+    held_out: Sequence[Float[Tensor, "layer frame unit"]],
+    *,
+    rounds: int = 10,
+    rate: float = 1e-3,
+) -> TunedLens:
+    """Return the lens after gradient steps towards what the head says at the last layer.
+
+    The loss is that of [belrose2023tunedlens], the Kullback-Leibler divergence of what `read` says
+    of the mapped states from what it says of the last layer's, in nats, the mean over frames.
+    `read` is the model's head, with the norm before it; it stays as it is. One Adam step an
+    utterance of `training`; after each round the loss is measured on `held_out`, utterances that
+    neither fit nor test the lens, and each layer keeps the map that was best there. Raises
+    ValueError for no utterances in either.
+    """
+    if not training or not held_out:
+        raise ValueError(
+            f"{len(training)} training and {len(held_out)} held-out utterances, "
+            "expected at least one of each"
+        )
+    like = held_out[0]
+    weights = torch.from_numpy(np.stack([read.weights for read in lens.maps])).to(like)
+    constants = torch.from_numpy(np.stack([read.constant for read in lens.maps])[:, None]).to(like)
+    maps = (weights.requires_grad_(), constants.requires_grad_())
+    optimiser = torch.optim.Adam(maps, lr=rate)
+    best = [x.detach().clone() for x in maps]
+    lowest = _mean_loss(maps, read, held_out)
+    for _ in range(rounds):
+        for values in training:
+            loss = _losses(maps, read, values).sum()
+            for x, gradient in zip(maps, torch.autograd.grad(loss, maps), strict=True):
+                x.grad = gradient  # of the maps alone: the head keeps none
+            optimiser.step()
+        found = _mean_loss(maps, read, held_out)
+        better = found < lowest
+        lowest = torch.where(better, found, lowest)
+        for kept, now in zip(best, maps, strict=True):
+            kept[better] = now.detach()[better]
+    arrays = [x.double().cpu().numpy() for x in best]
+    return TunedLens(tuple(LinearMap(w, c[0]) for w, c in zip(*arrays, strict=True)))
+
+
+def _losses(maps, read, values: Float[Tensor, "layer frame unit"]) -> Float[Tensor, " map"]:
+    weights, constants = maps
+    with torch.no_grad():
+        wanted = read(values[-1]).log_softmax(-1)
+    given = read(torch.baddbmm(constants, values[:-1], weights)).log_softmax(-1)
+    return (wanted.exp() * (wanted - given)).sum(-1).mean(-1)
+
+
+@torch.no_grad()
+def _mean_loss(maps, read, utterances) -> Float[Tensor, " map"]:
+    return torch.stack([_losses(maps, read, values) for values in utterances]).mean(0)
 
 
 def _map(moments: Moments, penalty: float) -> LinearMap:

@@ -1,5 +1,6 @@
 """What turns a wave into a model's input, and text into tokens: the files of it may be missing."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,27 @@ def load_processor(folder: Path, family: Family, config: Any, *, text: bool) -> 
     if not has_tokenizer(folder):
         return extractor, words + "; no tokenizer, so no text" * text
     tokenizer = tr.AutoTokenizer.from_pretrained(folder, config=config, **safely)
+    if family.name == "whisper":
+        mend_first_merge(tokenizer)
     processor_class = getattr(tr, family.processor)
     return processor_class(feature_extractor=extractor, tokenizer=tokenizer), words
+
+
+def mend_first_merge(tokenizer: Any) -> None:
+    """Put back, in place, the first merge of a byte-pair tokenizer if its file lost it.
+
+    Published files of multilingual Whisper lack theirs, of a space with t: " the" then becomes two
+    tokens that the model never writes. Its mark: one token of two signs that no merge makes.
+    """
+    from tokenizers import Tokenizer
+
+    content = json.loads(tokenizer.backend_tokenizer.to_str())
+    model, added = content["model"], {token["content"] for token in content["added_tokens"]}
+    made = {"".join(merge) for merge in model["merges"]}
+    lost = [token for token in model["vocab"] if len(token) == 2 and token not in made | added]
+    if len(lost) == 1:
+        model["merges"].insert(0, [*lost[0]])
+        tokenizer.backend_tokenizer.model = Tokenizer.from_str(json.dumps(content)).model
 
 
 def extractor_of(model) -> Any:

@@ -12,10 +12,13 @@ import numpy as np
 from jaxtyping import Float, Int, Shaped
 
 from speech_interp.methods.lenses import CtcLens
-from speech_interp.speech.corpus import Utterance
+from speech_interp.speech.corpus import Utterance, after_silence
 from speech_interp.statistics.layer_scores import LayerScores
 from speech_interp.statistics.resampling import draw_weights, paired_by
 
+#: Starts on a frame's grid of 20 ms. The same sound a few milliseconds later falls otherwise into
+#: frames, which can change a voice's log-odds by as much as what stands before the sound.
+STARTS_S = (0.0, 0.005, 0.010, 0.015)
 #: Keeps the curve finite where a voice is heard as one letter at every step; in items.
 PRIOR = 0.1
 NEWTON_STEPS = 30
@@ -73,17 +76,29 @@ class ContinuumOdds:
 
 
 def continuum_odds(
-    lens: Callable[[np.ndarray], CtcLens], utterances: Sequence[Utterance], sign: str, rival: str
-) -> ContinuumOdds:
-    """Return the log-odds of `sign` against `rival` over the frames of each target phone.
+    lens: Callable[[np.ndarray], CtcLens],
+    utterances: Sequence[Utterance],
+    pairs: Sequence[tuple[str, str]],
+    *,
+    starts_s: Sequence[float] = STARTS_S,
+) -> dict[tuple[str, str], ContinuumOdds]:
+    """Return, for each pair (sign, rival), their log-odds over the frames of each target phone.
 
-    `lens` reads a wave, as `ctc_lens` does for one model; each sound goes through it alone.
+    `lens` reads a wave, as `ctc_lens` does for one model; each sound goes through it alone, behind
+    each of the silences `starts_s`, and the mean over these counts.
     """
-    odds = [
-        lens(u.wave).log_odds(sign, rival, u.phones[u.info["target_phone"]]) for u in utterances
-    ]
+    odds = []
+    for utterance in utterances:
+        moved = [after_silence(utterance, start_s) for start_s in starts_s]
+        phones = [u.phones[u.info["target_phone"]] for u in moved]
+        read = [(lens(u.wave), phone) for u, phone in zip(moved, phones, strict=True)]
+        odds.append(
+            [np.mean([x.log_odds(*pair, phone) for x, phone in read], axis=0) for pair in pairs]
+        )
     columns = [(u.speaker, u.info["context"], u.info["step"]) for u in utterances]
-    return ContinuumOdds(np.stack(odds), *map(np.array, zip(*columns, strict=True)))
+    names = [np.array(column) for column in zip(*columns, strict=True)]
+    by_pair = np.stack(odds, axis=1)
+    return {pair: ContinuumOdds(x, *names) for pair, x in zip(pairs, by_pair, strict=True)}
 
 
 def boundaries(

@@ -4,67 +4,21 @@ import numpy as np
 import pytest
 import torch
 from tiny import tiny_model
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from whisper_letters import END, PROMPT, SPECIAL, noise, whisper
 
 from speech_interp.methods import decoder_lens as module
 from speech_interp.methods.decoder_lens import (
     DecoderLens,
     decoder_lens,
-    decoder_reading,
+    decoder_words,
     encoder_outputs,
     logit_lens,
-    spelled,
     window_states,
     word_chances,
 )
-from speech_interp.speech.audio import TooLongAudioError
+from speech_interp.speech.audio import EmptyAudioError, TooLongAudioError
 from speech_interp.states import scores
 from speech_interp.states.hidden_states import model_inputs
-
-PROMPT, END = [3], 2
-SPECIAL = [0, 1, END, *PROMPT, 4]
-MERGES = [("Ġ", "t"), ("h", "e"), ("Ġt", "he"), ("Ġ", "a"), ("a", "t"), ("Ġ", "h")]
-
-
-class SomeTokenizer:
-    """A tokenizer of a few letters whose first merge can be left out, as in published files."""
-
-    all_special_ids, prefix_tokens, eos_token_id = SPECIAL, PROMPT, END
-
-    def __init__(self, first_merge=0):
-        special = [f"<{i}>" for i in range(5)]
-        pieces = special + [*"Ġtheabcdfgiklmnoprsuvwxyz"] + ["".join(m) for m in MERGES]
-        pieces += [f"<more {i}>" for i in range(60 - len(pieces))]
-        vocabulary = {piece: i for i, piece in enumerate(pieces)}
-        self.backend_tokenizer = Tokenizer(models.BPE(vocabulary, MERGES[first_merge:]))
-        self.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        self.backend_tokenizer.decoder = decoders.ByteLevel()
-        self.backend_tokenizer.add_special_tokens(special)
-
-    def encode(self, text, add_special_tokens=False):
-        return self.backend_tokenizer.encode(text, add_special_tokens=add_special_tokens).ids
-
-    def decode(self, ids):
-        return self.backend_tokenizer.decode(list(ids), skip_special_tokens=False)
-
-
-def whisper(seed=0):
-    model = tiny_model("whisper", seed=seed)
-    model.processor.tokenizer = SomeTokenizer()
-    with torch.no_grad():  # so that layers differ, and the norm cannot be left out unnoticed
-        for parameter in model.module.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(0, 0.5)
-        model.module.get_encoder().layer_norm.weight.uniform_(0.3, 3)
-        model.module.get_encoder().layer_norm.bias.normal_()
-        model.module.get_decoder().layer_norm.weight.uniform_(0.3, 3)
-    settings = model.module.generation_config
-    settings.suppress_tokens, settings.begin_suppress_tokens = [0, 1, 3, 4, 40], [END]
-    return model
-
-
-def noise(seed=0, count=8000):
-    return np.random.default_rng(seed).normal(0.1, 0.3, count).astype(np.float32)
 
 
 def generated(model, wave, longest):
@@ -107,7 +61,7 @@ def test_the_last_states_are_those_that_the_encoder_returns_bit_for_bit():
 def test_a_prompt_of_several_tokens_stands_before_every_text(seed, monkeypatch):
     """As in multilingual models, whose prompt names language and task."""
     model, wave, longer = whisper(seed), noise(seed), [*PROMPT, 4]
-    monkeypatch.setattr(module, "whisper_ids", lambda *call, **options: [*longer, 9, END])
+    monkeypatch.setattr(module, "whisper_prompt", lambda *call: longer)
     lens = decoder_lens(model, wave, longest=8)
     written = model.module.generate(
         model_inputs(model, wave), decoder_input_ids=torch.tensor([longer]), max_new_tokens=8
@@ -115,7 +69,7 @@ def test_a_prompt_of_several_tokens_stands_before_every_text(seed, monkeypatch):
     assert list(lens.ids[-1]) == [*longer, *[t for t in written if t not in SPECIAL], END]
     assert all(ids[:2] == tuple(longer) for ids in lens.ids)
     found = word_chances(model, wave, "the hat")
-    ids = [*longer, *spelled(model.processor.tokenizer, "the hat"), END]
+    ids = [*longer, *model.processor.tokenizer.encode(" the hat"), END]
     words = scores.whisper_words(model, ids)
     with torch.no_grad():
         alone = scores.whisper_word_scores(model, ids, words)(torch.tensor(wave)[None])[0]
@@ -137,7 +91,7 @@ def test_chances_of_words_are_single_scores_of_the_model_cut_off_at_each_layer()
     model, wave, text = whisper(), noise(), "the hat at"
     found = word_chances(model, wave, text)
     assert found.words == ("the", "hat", "at") and found.log_probs.shape == (4, 3)
-    ids = [*PROMPT, *spelled(model.processor.tokenizer, text), END]
+    ids = [*PROMPT, *model.processor.tokenizer.encode(" " + text), END]
     words = scores.whisper_words(model, ids)
     layers = model.module.get_encoder().layers
     for k in (3, 2, 1, 0):
@@ -149,26 +103,6 @@ def test_chances_of_words_are_single_scores_of_the_model_cut_off_at_each_layer()
     assert found.per_word().tolist() == pytest.approx(found.log_probs.mean(1).tolist())
     with pytest.raises(ValueError, match="text is '', expected a text with words"):
         word_chances(whisper(), wave, "")
-
-
-def test_a_lost_first_merge_is_put_back():
-    whole, published = SomeTokenizer(), SomeTokenizer(first_merge=1)
-    text = "the hat that"
-    assert whole.encode(" " + text) != published.encode(" " + text)
-    for tokenizer in (whole, published):
-        assert spelled(tokenizer, text) == whole.encode(" " + text)
-        assert tokenizer.decode(spelled(tokenizer, text)).strip() == text
-
-
-def test_the_encoder_is_itself_again_afterwards_even_after_an_error():
-    model, wave = whisper(), noise()
-    encoder, inputs = model.module.get_encoder(), model_inputs(model, wave)
-    with torch.no_grad():
-        before = encoder(inputs).last_hidden_state
-        with pytest.raises(KeyError), decoder_reading(model, before + 1):
-            assert torch.equal(encoder(inputs).last_hidden_state, before + 1)
-            raise KeyError
-        assert torch.equal(encoder(inputs).last_hidden_state, before)
 
 
 def test_errors_of_texts_are_counted_beside_the_truth():
@@ -191,11 +125,46 @@ def test_decoder_layers_are_read_as_the_last_one_is(seed):
         assert torch.equal(lens[k], logits.log_softmax(-1))
 
 
+def test_words_by_decoder_layer_are_those_of_a_decoder_cut_off_there():
+    model, wave, text = whisper(), noise(), "the hat at"
+    found = decoder_words(model, wave, text)
+    assert found.words == ("the", "hat", "at") and found.log_probs.shape == (4, 3)
+    layers = model.module.get_decoder().layers
+    for k in (3, 2, 1, 0):
+        del layers[k:]
+        expected = word_chances(model, wave, text).log_probs[-1]
+        np.testing.assert_allclose(found.log_probs[k], expected, atol=1e-4)
+
+
 def test_silence_is_read_and_what_cannot_be_is_refused():
     model = whisper()
     lens = decoder_lens(model, np.zeros(8000, np.float32), longest=4)
     assert len(lens.texts) == 4
+    with pytest.raises(EmptyAudioError):
+        decoder_lens(model, np.zeros(0, np.float32))
     with pytest.raises(TooLongAudioError, match=r"31\.0 s"):
         window_states(model, np.zeros(31 * 16_000, np.float32))
     with pytest.raises(ValueError, match="family is 'hubert', and only whisper has a decoder"):
         decoder_lens(tiny_model("hubert"), noise())
+
+
+def test_a_text_of_any_length_is_scored_up_to_the_room_that_the_decoder_has():
+    """The text need not be as long as the sound: 20 words of half a second, and one word."""
+    model, wave = whisper(), noise()
+    long, short = (word_chances(model, wave, text) for text in ("the hat " * 10, "the"))
+    assert long.log_probs.shape == (4, 20) and short.log_probs.shape == (4, 1)
+    # What comes after a word does not change it.
+    np.testing.assert_allclose(long.log_probs[:, 0], short.log_probs[:, 0], atol=1e-4)
+    model.module.config.max_target_positions = 8
+    with pytest.raises(ValueError, match="text comes to 32 tokens with the prompt"):
+        word_chances(model, wave, "the hat " * 10)
+    with pytest.raises(ValueError, match="longest comes to 65 tokens with the prompt"):
+        decoder_lens(model, wave)
+
+
+def test_beams_of_a_checkpoint_do_not_enter():
+    """A checkpoint may be saved with beams; the lens writes greedily, as it says."""
+    model, wave = whisper(1), noise(1)
+    greedy = decoder_lens(model, wave, longest=8)
+    model.module.generation_config.num_beams = 3
+    assert decoder_lens(model, wave, longest=8).ids == greedy.ids

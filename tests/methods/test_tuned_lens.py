@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from scipy.stats import entropy
 
 from speech_interp import hidden_states, load_corpus, load_model
 from speech_interp.methods.lenses import ctc_lens
-from speech_interp.methods.tuned_lens import TunedLens, fit_tuned_lens
+from speech_interp.methods.tuned_lens import TunedLens, fit_tuned_lens, sharpen
 from speech_interp.statistics.linear import LinearMap
 
 rng = np.random.default_rng(0)
@@ -103,3 +104,43 @@ def test_states_that_do_not_fit_are_refused():
         fit_tuned_lens([some_states(layers=1)])
     with pytest.raises(ValueError, match="nothing to fit"):
         fit_tuned_lens([torch.ones(2, 10, 3)])
+
+
+def divergence(read, mapped, last):
+    """The loss of `sharpen`, by scipy: the mean over frames for each layer."""
+    with torch.no_grad():
+        given, wanted = (read(x).softmax(-1).double().numpy() for x in (mapped, last))
+    return np.array([entropy(wanted, layer, axis=-1).mean() for layer in given])
+
+
+def test_steps_on_the_loss_find_the_code_that_least_squares_misses():
+    """Planted: the head reads one quiet unit; a loud one that it does not read cannot be told."""
+    head = torch.nn.Linear(3, 2)
+    with torch.no_grad():
+        head.weight.copy_(torch.tensor([[0.0, 0, 40], [0, 0, -40]]))
+        head.bias.zero_()
+    torch.manual_seed(0)
+
+    def states(frames=200):
+        last = torch.randn(frames, 3) * torch.tensor([10, 10, 0.1])
+        first = torch.stack([last[:, 2] + 0.02 * torch.randn(frames), *torch.randn(2, frames)], 1)
+        return torch.stack([first, last])
+
+    training, held_out, test = ([states() for _ in range(n)] for n in (10, 3, 5))
+    ridge = fit_tuned_lens(training, penalty=0.1)  # a heavy hand: the quiet unit is shrunk
+    lens = sharpen(ridge, head, training, held_out, rounds=20, rate=0.01)
+    before, after = (
+        np.mean([divergence(head, x(v)[:-1], v[-1]) for v in test], 0) for x in (ridge, lens)
+    )
+    assert after[0] < before[0] / 2
+
+
+def test_a_round_that_is_worse_on_held_out_speech_is_not_kept():
+    head, states = torch.nn.Linear(5, 4), [some_states(50, seed=k) for k in range(4)]
+    ridge = fit_tuned_lens(states)
+    wild = sharpen(ridge, head, states[:2], states[2:], rounds=2, rate=100.0)
+    for kept, fitted in zip(wild.maps, ridge.maps, strict=True):
+        np.testing.assert_allclose(kept.weights, fitted.weights, atol=1e-6)
+        np.testing.assert_allclose(kept.constant, fitted.constant, atol=1e-6)
+    with pytest.raises(ValueError, match="4 training and 0 held-out utterances"):
+        sharpen(ridge, head, states, [])

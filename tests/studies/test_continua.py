@@ -76,15 +76,19 @@ def test_contexts_come_from_info_and_frames_from_the_target_phone():
 
     def lens(wave):
         def log_odds(sign, rival, interval):
-            return np.array([interval.start_s, interval.end_s, len(wave)])
+            return np.array([interval.start_s, interval.end_s, len(wave), ord(sign) - ord(rival)])
 
         return SimpleNamespace(log_odds=log_odds)
 
-    found = continuum_odds(lens, chosen, "L", "R")
+    by_pair = continuum_odds(lens, chosen, [("L", "R"), ("A", "B")], starts_s=(0.0, 0.01))
+    assert list(by_pair) == [("L", "R"), ("A", "B")]
+    found = by_pair["L", "R"]
     assert sorted(set(found.contexts)) == ["", "T"] and len(found.odds) == 22
-    for row, u in zip(found.odds, chosen, strict=True):
+    for row, other, u in zip(found.odds, by_pair["A", "B"].odds, chosen, strict=True):
         target = next(p for p in u.phones if p.label in "LR")
-        assert row.tolist() == [target.start_s, target.end_s, len(u.wave)]
+        moved = [target.start_s + 0.005, target.end_s + 0.005, len(u.wave) + 80]
+        np.testing.assert_allclose(row, [*moved, -6])
+        np.testing.assert_allclose(other, [*moved, -1])
     assert found.steps.tolist() == [u.info["step"] for u in chosen]
     with pytest.raises(ValueError, match="context is 'K', expected one of"):
         found.curve("K")
@@ -98,3 +102,20 @@ def test_contexts_without_the_same_sounds_are_not_subtracted():
     )
     with pytest.raises(ValueError, match="do not hold the same speakers and steps"):
         fewer.shift("S", "T")
+
+
+def test_where_a_sound_falls_on_the_grid_of_frames_is_averaged_out():
+    """Planted: log-odds that turn with the start within a frame of 20 ms, about one true value."""
+    chosen = [u for u in load_corpus("continua") if u.info["continuum"] == "l-r"][:12]
+    turns = []
+
+    def lens(wave):
+        def log_odds(sign, rival, interval):
+            turns.append(3 * np.sin(2 * np.pi * interval.start_s / 0.02))
+            return np.array([1.5 + turns[-1]])
+
+        return SimpleNamespace(log_odds=log_odds)
+
+    found = continuum_odds(lens, chosen, [("L", "R")])["L", "R"]
+    np.testing.assert_allclose(found.odds, 1.5, atol=1e-9)
+    assert np.ptp(turns) > 4  # each single start lies far from it
