@@ -5,6 +5,7 @@ share many fragments: what the tree kernel counts without listing them [shenWave
 """
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -12,6 +13,8 @@ from importlib.resources import files
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
+
+from speech_interp.speech.corpus import Utterance
 
 # Large trees have very many large fragments: a share of each level's weight keeps a tree from being
 # like nothing but itself.
@@ -86,6 +89,52 @@ def sentence_trees() -> dict[str, Tree]:
 def words_of(text: str) -> str:
     """Return a text in lower case and without punctuation, but for apostrophes."""
     return " ".join(re.findall(r"[\w']+", text.lower()))
+
+
+def one_voice_each(utterances: Sequence[Utterance], *, seed: int = 0) -> list[Utterance]:
+    """Return one utterance of each sentence that has a tree, the voices taking turns.
+
+    Who says what is drawn with `seed`. So folds that share no voice share no sentence either, and
+    the number of passes is that of the sentences. Raises ValueError where a voice lacks a sentence.
+    """
+    said: dict[str, dict[str, Utterance]] = defaultdict(dict)
+    for utterance in utterances:
+        said[words_of(utterance.text)].setdefault(utterance.speaker, utterance)
+    voices = sorted({u.speaker for u in utterances})
+    texts = [text for text in sentence_trees() if text in said]
+    if not texts:
+        raise ValueError(f"none of the {len(utterances)} utterances says a sentence with a tree")
+    turns = np.random.default_rng(seed).permutation(len(texts))
+    if lost := [(v, t) for v in voices for t in texts if v not in said[t]]:
+        raise ValueError(f"voice {lost[0][0]!r} does not say {lost[0][1]!r}")
+    pairs = zip(texts, turns, strict=True)
+    return [said[text][voices[turn % len(voices)]] for text, turn in pairs]
+
+
+def bag(
+    rows: Sequence[Sequence[str]], *, at_least: int = 2
+) -> tuple[Float[ndarray, "row kind"], list[str]]:
+    """Return how often each row holds each kind, and the kinds: those of `at_least` so many rows.
+
+    Rows of words are bags of words, rows of parts of speech bags of those; order is lost.
+    """
+    among = Counter(kind for row in rows for kind in set(row))
+    kinds = sorted(kind for kind, count in among.items() if count >= at_least)
+    return np.array([[list(row).count(k) for k in kinds] for row in rows], float), kinds
+
+
+def random_tree(words: Sequence[str], rng: np.random.Generator) -> Tree:
+    """Return a tree over the words that knows nothing of them: cut in two, at random, and again.
+
+    As deep as chance makes it, deeper on average for more words: what a probe of depth finds in
+    such trees, it owes to length. Raises ValueError without words.
+    """
+    if not len(words):
+        raise ValueError("words: got none, expected at least one")
+    if len(words) == 1:
+        return Tree("X", (Tree(words[0]),))
+    cut = int(rng.integers(1, len(words)))
+    return Tree("X", (random_tree(words[:cut], rng), random_tree(words[cut:], rng)))
 
 
 def without_words(tree: Tree) -> Tree:

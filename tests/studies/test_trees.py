@@ -10,7 +10,10 @@ from speech_interp.speech.corpus import load_corpus
 from speech_interp.studies.trees import (
     Tree,
     TreeError,
+    bag,
     kernel_matrix,
+    one_voice_each,
+    random_tree,
     read_tree,
     sentence_trees,
     tree_kernel,
@@ -50,17 +53,17 @@ def kernel_by_listing(one, other, decay):
     return sum(decay ** rules_in(f) * a[f] * b[f] for f in a)
 
 
-def random_tree(rng, depth=3):
+def some_tree(rng, depth=3):
     if depth == 0 or rng.random() < 0.25:
         return Tree(str(rng.choice(["x", "y"])))
-    parts = tuple(random_tree(rng, depth - 1) for _ in range(rng.integers(1, 4)))
+    parts = tuple(some_tree(rng, depth - 1) for _ in range(rng.integers(1, 4)))
     return Tree(str(rng.choice(["A", "B"])), parts)
 
 
 @pytest.mark.parametrize("decay", [0.4, 1.0])
 def test_kernel_equals_the_listing_of_fragments(decay):
     rng = np.random.default_rng(0)
-    trees = [t for t in (random_tree(rng) for _ in range(14)) if t.children]
+    trees = [t for t in (some_tree(rng) for _ in range(14)) if t.children]
     shared = 0
     for one in trees:
         for other in trees:
@@ -151,3 +154,51 @@ def test_trees_of_other_sentences_are_less_alike_than_a_tree_and_itself():
     values = kernel_matrix([without_words(tree) for tree in list(sentence_trees().values())[:15]])
     off = values[~np.eye(len(values), dtype=bool)]
     assert off.max() < 1 and off.min() >= 0 and off.std() > 0.01
+
+
+def test_every_sentence_is_said_once_and_every_voice_about_as_often():
+    corpus = [u for u in load_corpus("sentences") if u.speaker != "joe"]
+    spoken, others = (one_voice_each(corpus, seed=seed) for seed in (0, 1))
+    assert [words_of(u.text) for u in spoken] == list(sentence_trees())
+    counts = Counter(u.speaker for u in spoken)
+    assert set(counts) == {u.speaker for u in corpus}
+    assert max(counts.values()) - min(counts.values()) <= 1
+    assert sum(a.speaker != b.speaker for a, b in zip(spoken, others, strict=True)) > 38
+    first = words_of(spoken[0].text), spoken[0].speaker
+    some = [u for u in corpus if (words_of(u.text), u.speaker) != first]
+    with pytest.raises(ValueError, match=f"voice '{first[1]}' does not say '{first[0]}'"):
+        one_voice_each(some)
+    with pytest.raises(ValueError, match="none of the 5 utterances says"):
+        one_voice_each(load_corpus("tones")[:5])
+
+
+def test_a_bag_counts_and_forgets_the_order():
+    counts, kinds = bag([["a", "b", "a"], ["b", "c", "b"], ["b", "a"]])
+    assert kinds == ["a", "b"]  # c is in one row only
+    np.testing.assert_array_equal(counts, [[2, 1], [0, 2], [1, 1]])
+    assert bag([["a"], ["b"]], at_least=1)[1] == ["a", "b"]
+
+
+def cuts(n):
+    """The expected depth of a random tree over n words, from every way to cut: by recursion."""
+    shares = {1: {1: 1.0}}  # words: {depth: probability}
+    for m in range(2, n + 1):
+        shares[m] = Counter()
+        for cut in range(1, m):
+            for (a, p), (b, q) in product(shares[cut].items(), shares[m - cut].items()):
+                shares[m][1 + max(a, b)] += p * q / (m - 1)
+    return sum(depth * p for depth, p in shares[n].items())
+
+
+@pytest.mark.parametrize("n", [1, 3, 9])
+def test_random_trees_keep_the_words_and_are_as_deep_as_chance_makes_them(n):
+    rng, words = np.random.default_rng(0), [f"w{k}" for k in range(n)]
+    trees = [random_tree(words, rng) for _ in range(600)]
+    assert all(tree.words == tuple(words) for tree in trees)
+    depths = np.array([tree.depth for tree in trees])
+    assert abs(depths.mean() - cuts(n)) <= 4 * depths.std() / np.sqrt(600)
+
+
+def test_a_tree_needs_words():
+    with pytest.raises(ValueError, match="words: got none"):
+        random_tree([], np.random.default_rng(0))
