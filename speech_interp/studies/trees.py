@@ -5,7 +5,7 @@ share many fragments: what the tree kernel counts without listing them [shenWave
 """
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -91,24 +91,18 @@ def words_of(text: str) -> str:
     return " ".join(re.findall(r"[\w']+", text.lower()))
 
 
-def one_voice_each(utterances: Sequence[Utterance], *, seed: int = 0) -> list[Utterance]:
-    """Return one utterance of each sentence that has a tree, the voices taking turns.
+def said_by(utterances: Sequence[Utterance], voices: Sequence[str]) -> list[Utterance]:
+    """Return the sentences that have trees, as each voice says them: voice by voice.
 
-    Who says what is drawn with `seed`. So folds that share no voice share no sentence either, and
-    the number of passes is that of the sentences. Raises ValueError where a voice lacks a sentence.
+    In the order of `sentence_trees`. Raises ValueError where a voice lacks a sentence.
     """
-    said: dict[str, dict[str, Utterance]] = defaultdict(dict)
+    said: dict[tuple[str, str], Utterance] = {}
     for utterance in utterances:
-        said[words_of(utterance.text)].setdefault(utterance.speaker, utterance)
-    voices = sorted({u.speaker for u in utterances})
-    texts = [text for text in sentence_trees() if text in said]
-    if not texts:
-        raise ValueError(f"none of the {len(utterances)} utterances says a sentence with a tree")
-    turns = np.random.default_rng(seed).permutation(len(texts))
-    if lost := [(v, t) for v in voices for t in texts if v not in said[t]]:
+        said.setdefault((utterance.speaker, words_of(utterance.text)), utterance)
+    wanted = [(voice, text) for voice in voices for text in sentence_trees()]
+    if lost := [key for key in wanted if key not in said]:
         raise ValueError(f"voice {lost[0][0]!r} does not say {lost[0][1]!r}")
-    pairs = zip(texts, turns, strict=True)
-    return [said[text][voices[turn % len(voices)]] for text, turn in pairs]
+    return [said[key] for key in wanted]
 
 
 def bag(
@@ -121,6 +115,19 @@ def bag(
     among = Counter(kind for row in rows for kind in set(row))
     kinds = sorted(kind for kind, count in among.items() if count >= at_least)
     return np.array([[list(row).count(k) for k in kinds] for row in rows], float), kinds
+
+
+def shared_words(rows: Sequence[Sequence[str]]) -> Float[ndarray, "row row"]:
+    """Return for all pairs of rows the share of their kinds of words that both have: 0 to 1.
+
+    Raises ValueError for a row without words.
+    """
+    has = bag(rows, at_least=1)[0] > 0
+    if not has.any(axis=1).all():
+        raise ValueError(f"row {int(has.any(axis=1).argmin())} has no words")
+    both = (has.astype(int) @ has.T.astype(int)).astype(float)
+    own = np.diag(both)
+    return both / (own[:, None] + own - both)
 
 
 def random_tree(words: Sequence[str], rng: np.random.Generator) -> Tree:

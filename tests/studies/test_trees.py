@@ -12,10 +12,11 @@ from speech_interp.studies.trees import (
     TreeError,
     bag,
     kernel_matrix,
-    one_voice_each,
     random_tree,
     read_tree,
+    said_by,
     sentence_trees,
+    shared_words,
     tree_kernel,
     without_words,
     words_of,
@@ -156,20 +157,22 @@ def test_trees_of_other_sentences_are_less_alike_than_a_tree_and_itself():
     assert off.max() < 1 and off.min() >= 0 and off.std() > 0.01
 
 
-def test_every_sentence_is_said_once_and_every_voice_about_as_often():
-    corpus = [u for u in load_corpus("sentences") if u.speaker != "joe"]
-    spoken, others = (one_voice_each(corpus, seed=seed) for seed in (0, 1))
-    assert [words_of(u.text) for u in spoken] == list(sentence_trees())
-    counts = Counter(u.speaker for u in spoken)
-    assert set(counts) == {u.speaker for u in corpus}
-    assert max(counts.values()) - min(counts.values()) <= 1
-    assert sum(a.speaker != b.speaker for a, b in zip(spoken, others, strict=True)) > 38
-    first = words_of(spoken[0].text), spoken[0].speaker
-    some = [u for u in corpus if (words_of(u.text), u.speaker) != first]
-    with pytest.raises(ValueError, match=f"voice '{first[1]}' does not say '{first[0]}'"):
-        one_voice_each(some)
-    with pytest.raises(ValueError, match="none of the 5 utterances says"):
-        one_voice_each(load_corpus("tones")[:5])
+def test_sentences_come_voice_by_voice_in_the_order_of_the_trees():
+    corpus = load_corpus("sentences")
+    spoken = said_by(corpus, ["slt", "rms"])
+    assert [words_of(u.text) for u in spoken] == 2 * list(sentence_trees())
+    assert [u.speaker for u in spoken] == 76 * ["slt"] + 76 * ["rms"]
+    first = words_of(spoken[0].text)
+    some = [u for u in corpus if (words_of(u.text), u.speaker) != (first, "slt")]
+    with pytest.raises(ValueError, match=f"voice 'slt' does not say '{first}'"):
+        said_by(some, ["slt"])
+
+
+def test_shared_words_counted_on_paper():
+    found = shared_words([["a", "b"], ["b", "c", "b"], ["d"]])
+    np.testing.assert_allclose(found, [[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]])
+    with pytest.raises(ValueError, match="row 1 has no words"):
+        shared_words([["a"], []])
 
 
 def test_a_bag_counts_and_forgets_the_order():
