@@ -121,10 +121,9 @@ def words_take_a_part(variation: Variation) -> tuple[bool, float]:
 
 
 def recogniser_above_its_twin(variation: Variation) -> tuple[bool, float]:
-    gap = (
-        kernel_beyond("CTC", variation, words=False) - kernel_beyond("twin", variation, words=False)
-    )[3:]
-    return gap.min() > 0, gap.min()
+    best = kernel_beyond("CTC", variation, words=False).max()
+    gap = best - kernel_beyond("twin", variation, words=False).max()
+    return gap > 0, gap
 
 
 def words_are_in_the_kernel(variation: Variation) -> tuple[bool, float]:
@@ -155,9 +154,9 @@ CLAIMS = [
         (*HALVES, "lead_s"),
     ),
     Claim(
-        "The upper half of the recogniser agrees with the tree kernel more than its untrained "
-        "twin.",
-        "the smallest difference of partial Spearman from layer 3 on", "above 0",
+        "The best layer of the recogniser agrees with the tree kernel more than the best layer of "
+        "its untrained twin.",
+        "partial Spearman of the one less the other", "above 0",
         recogniser_above_its_twin, (*HALVES, "twin_seed"),
     ),
     Claim(
