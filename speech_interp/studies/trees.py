@@ -5,6 +5,7 @@ share many fragments: what the tree kernel counts without listing them [shenWave
 """
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -14,6 +15,7 @@ from jaxtyping import Float
 from numpy import ndarray
 
 from speech_interp.methods.rsa_distances import RDM, condensed
+from speech_interp.speech.corpus import Utterance
 
 # Large trees have very many large fragments: a share of each level's weight keeps a tree from being
 # like nothing but itself.
@@ -88,6 +90,59 @@ def sentence_trees() -> dict[str, Tree]:
 def words_of(text: str) -> str:
     """Return a text in lower case and without punctuation, but for apostrophes."""
     return " ".join(re.findall(r"[\w']+", text.lower()))
+
+
+def said_by(utterances: Sequence[Utterance], voices: Sequence[str]) -> list[Utterance]:
+    """Return the sentences that have trees, as each voice says them: voice by voice.
+
+    In the order of `sentence_trees`. Raises ValueError where a voice lacks a sentence.
+    """
+    said: dict[tuple[str, str], Utterance] = {}
+    for utterance in utterances:
+        said.setdefault((utterance.speaker, words_of(utterance.text)), utterance)
+    wanted = [(voice, text) for voice in voices for text in sentence_trees()]
+    if lost := [key for key in wanted if key not in said]:
+        raise ValueError(f"voice {lost[0][0]!r} does not say {lost[0][1]!r}")
+    return [said[key] for key in wanted]
+
+
+def bag(
+    rows: Sequence[Sequence[str]], *, at_least: int = 2
+) -> tuple[Float[ndarray, "row kind"], list[str]]:
+    """Return how often each row holds each kind, and the kinds: those of `at_least` so many rows.
+
+    Rows of words are bags of words, rows of parts of speech bags of those; order is lost.
+    """
+    among = Counter(kind for row in rows for kind in set(row))
+    kinds = sorted(kind for kind, count in among.items() if count >= at_least)
+    return np.array([[list(row).count(k) for k in kinds] for row in rows], float), kinds
+
+
+def shared_words(rows: Sequence[Sequence[str]]) -> Float[ndarray, "row row"]:
+    """Return for all pairs of rows the share of their kinds of words that both have: 0 to 1.
+
+    Raises ValueError for a row without words.
+    """
+    has = bag(rows, at_least=1)[0] > 0
+    if not has.any(axis=1).all():
+        raise ValueError(f"row {int(has.any(axis=1).argmin())} has no words")
+    both = (has.astype(int) @ has.T.astype(int)).astype(float)
+    own = np.diag(both)
+    return both / (own[:, None] + own - both)
+
+
+def random_tree(words: Sequence[str], rng: np.random.Generator) -> Tree:
+    """Return a tree over the words that knows nothing of them: cut in two, at random, and again.
+
+    As deep as chance makes it, deeper on average for more words: what a probe of depth finds in
+    such trees, it owes to length. Raises ValueError without words.
+    """
+    if not len(words):
+        raise ValueError("words: got none, expected at least one")
+    if len(words) == 1:
+        return Tree("X", (Tree(words[0]),))
+    cut = int(rng.integers(1, len(words)))
+    return Tree("X", (random_tree(words[:cut], rng), random_tree(words[cut:], rng)))
 
 
 def without_words(tree: Tree) -> Tree:

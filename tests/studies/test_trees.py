@@ -10,9 +10,13 @@ from speech_interp.speech.corpus import load_corpus
 from speech_interp.studies.trees import (
     Tree,
     TreeError,
+    bag,
     kernel_matrix,
+    random_tree,
     read_tree,
+    said_by,
     sentence_trees,
+    shared_words,
     tree_kernel,
     tree_rdm,
     without_words,
@@ -51,17 +55,17 @@ def kernel_by_listing(one, other, decay):
     return sum(decay ** rules_in(f) * a[f] * b[f] for f in a)
 
 
-def random_tree(rng, depth=3):
+def some_tree(rng, depth=3):
     if depth == 0 or rng.random() < 0.25:
         return Tree(str(rng.choice(["x", "y"])))
-    parts = tuple(random_tree(rng, depth - 1) for _ in range(rng.integers(1, 4)))
+    parts = tuple(some_tree(rng, depth - 1) for _ in range(rng.integers(1, 4)))
     return Tree(str(rng.choice(["A", "B"])), parts)
 
 
 @pytest.mark.parametrize("decay", [0.4, 1.0])
 def test_kernel_equals_the_listing_of_fragments(decay):
     rng = np.random.default_rng(0)
-    trees = [t for t in (random_tree(rng) for _ in range(14)) if t.children]
+    trees = [t for t in (some_tree(rng) for _ in range(14)) if t.children]
     shared = 0
     for one in trees:
         for other in trees:
@@ -157,7 +161,7 @@ def test_trees_of_other_sentences_are_less_alike_than_a_tree_and_itself():
 @pytest.mark.parametrize("decay", [0.4, 1.0])
 def test_distances_of_trees_are_one_less_the_likeness_by_listing(decay):
     rng = np.random.default_rng(3)
-    trees = [read_tree(SLEPT), read_tree(DOG), *(random_tree(rng, 4) for _ in range(12))]
+    trees = [read_tree(SLEPT), read_tree(DOG), *(some_tree(rng, 4) for _ in range(12))]
     trees = [tree for tree in trees if tree.children][:8]
 
     def likeness(one, other):
@@ -181,3 +185,53 @@ def test_equal_trees_are_at_no_distance_and_strangers_at_one():
 def test_two_trees_are_too_few_for_distances():
     with pytest.raises(ValueError, match="trees hold 2, expected at least 3"):
         tree_rdm([read_tree(DOG), read_tree(SLEPT)])
+
+
+def test_sentences_come_voice_by_voice_in_the_order_of_the_trees():
+    corpus = load_corpus("sentences")
+    spoken = said_by(corpus, ["slt", "rms"])
+    assert [words_of(u.text) for u in spoken] == 2 * list(sentence_trees())
+    assert [u.speaker for u in spoken] == 76 * ["slt"] + 76 * ["rms"]
+    first = words_of(spoken[0].text)
+    some = [u for u in corpus if (words_of(u.text), u.speaker) != (first, "slt")]
+    with pytest.raises(ValueError, match=f"voice 'slt' does not say '{first}'"):
+        said_by(some, ["slt"])
+
+
+def test_shared_words_counted_on_paper():
+    found = shared_words([["a", "b"], ["b", "c", "b"], ["d"]])
+    np.testing.assert_allclose(found, [[1, 1 / 3, 0], [1 / 3, 1, 0], [0, 0, 1]])
+    with pytest.raises(ValueError, match="row 1 has no words"):
+        shared_words([["a"], []])
+
+
+def test_a_bag_counts_and_forgets_the_order():
+    counts, kinds = bag([["a", "b", "a"], ["b", "c", "b"], ["b", "a"]])
+    assert kinds == ["a", "b"]  # c is in one row only
+    np.testing.assert_array_equal(counts, [[2, 1], [0, 2], [1, 1]])
+    assert bag([["a"], ["b"]], at_least=1)[1] == ["a", "b"]
+
+
+def cuts(n):
+    """The expected depth of a random tree over n words, from every way to cut: by recursion."""
+    shares = {1: {1: 1.0}}  # words: {depth: probability}
+    for m in range(2, n + 1):
+        shares[m] = Counter()
+        for cut in range(1, m):
+            for (a, p), (b, q) in product(shares[cut].items(), shares[m - cut].items()):
+                shares[m][1 + max(a, b)] += p * q / (m - 1)
+    return sum(depth * p for depth, p in shares[n].items())
+
+
+@pytest.mark.parametrize("n", [1, 3, 9])
+def test_random_trees_keep_the_words_and_are_as_deep_as_chance_makes_them(n):
+    rng, words = np.random.default_rng(0), [f"w{k}" for k in range(n)]
+    trees = [random_tree(words, rng) for _ in range(600)]
+    assert all(tree.words == tuple(words) for tree in trees)
+    depths = np.array([tree.depth for tree in trees])
+    assert abs(depths.mean() - cuts(n)) <= 4 * depths.std() / np.sqrt(600)
+
+
+def test_a_tree_needs_words():
+    with pytest.raises(ValueError, match="words: got none"):
+        random_tree([], np.random.default_rng(0))
