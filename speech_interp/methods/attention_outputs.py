@@ -25,7 +25,9 @@ def locality_window(
 ) -> int:
     """Return the smallest w (frames) so that |q - k| <= w holds a share of what a measure finds.
 
-    `measure`: of `context_mixing`, such as `raw_attention` (mean over heads) or `value_zeroing`.
+    `measure`: of `context_mixing`, such as `raw_attention` (mean over heads) or `value_zeroing`,
+    which is a cosine distance: it grows with the square of a small turn, so take its root before
+    its window is compared with one of weights.
     `rows`: the query frames that are looked at. `speech_count`: so many frames are the recording;
     the others give nothing. Every row counts alike. Raises ValueError for a cross-attention, whose
     queries are no frames, and for rows outside the recording.

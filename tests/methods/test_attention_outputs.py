@@ -56,6 +56,19 @@ def test_the_window_of_a_measure_equals_a_loop():
         assert locality_window(step, measure, rows=rows, speech_count=12) == w
 
 
+def test_value_zeroing_is_near_the_square_of_what_is_taken_away():
+    """Values and output made small beside the residual: half of both is a quarter of the score."""
+    step = encoder_step("whisper", 0)
+    scores = []
+    for size in (1e-2, 5e-3):
+        small = replace(step, values=size * step.values, output=size * step.output)
+        scores.append(value_zeroing(small))
+    strong = scores[0] > scores[0].median()
+    torch.testing.assert_close(
+        (scores[0] / scores[1])[strong].median(), torch.tensor(4.0), atol=0.1, rtol=0
+    )
+
+
 def test_one_head_has_the_window_that_its_pattern_has():
     step = encoder_step()
     one = only(step, heads=1)
