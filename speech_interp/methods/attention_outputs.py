@@ -61,12 +61,29 @@ def output_likeness(
     """
     if len(step.queries) < 2:
         raise ValueError("step has 1 head, expected 2 or more to compare")
+    given = _given(step, speech_count)
+    given = given / given.norm(dim=1, keepdim=True).clamp_min(1e-30)
+    cosine = given @ given.T
+    return ((cosine.sum(1) - cosine.diagonal()) / (len(given) - 1)).numpy()
+
+
+@torch.no_grad()
+def output_size(step: AttentionStep, *, speech_count: int | None = None) -> Float[ndarray, " head"]:
+    """Return how much each head gives to its layer: what ablating it by its mean takes away.
+
+    The root mean square length, over the frames of the recording (`speech_count`, all by default),
+    of what the head gives less its mean over them; in units of the layer's states.
+    """
+    given = _given(step, speech_count)
+    count = step.query_count if speech_count is None else min(speech_count, step.query_count)
+    return (given.norm(dim=1) / count**0.5).numpy()
+
+
+def _given(step: AttentionStep, speech_count: int | None) -> Float[Tensor, "head row_unit"]:
+    """Return what each head gives to its layer, less its mean over the frames, as one vector."""
     count = step.query_count if speech_count is None else min(speech_count, step.query_count)
     mixed = [step.weights(rows) @ step.values.cpu() for rows in torch.arange(count).split(256)]
     own = torch.cat(mixed, dim=1)  # (head, row, head_unit)
     own = own - own.mean(1, keepdim=True)
     by_head = step.out_proj.weight.cpu().unflatten(1, (len(own), -1))  # (unit, head, head_unit)
-    given = torch.einsum("hrv,uhv->hru", own, by_head).flatten(1).double()
-    given = given / given.norm(dim=1, keepdim=True).clamp_min(1e-30)
-    cosine = given @ given.T
-    return ((cosine.sum(1) - cosine.diagonal()) / (len(own) - 1)).numpy()
+    return torch.einsum("hrv,uhv->hru", own, by_head).flatten(1).double()

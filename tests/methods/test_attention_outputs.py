@@ -8,7 +8,11 @@ import torch
 from recorded_attention import FAMILIES, recorded
 
 from speech_interp.methods.attention_edits import heads_ablated
-from speech_interp.methods.attention_outputs import locality_window, output_likeness
+from speech_interp.methods.attention_outputs import (
+    locality_window,
+    output_likeness,
+    output_size,
+)
 from speech_interp.methods.attention_patterns import head_patterns
 from speech_interp.methods.context_mixing import raw_attention, value_zeroing
 from speech_interp.states.attention import record_attention
@@ -88,6 +92,8 @@ def test_outputs_of_heads_are_what_ablating_them_takes_away(family):
         with heads_ablated(model, [(step.stack, step.layer, head)]):
             without = record_attention(model, **inputs)[0].output
         given.append((step.output - without).flatten().double().numpy())
+    lengths = [np.linalg.norm(g) / np.sqrt(step.query_count) for g in given]
+    np.testing.assert_allclose(output_size(step), lengths, rtol=1e-4)
     given = np.array([g / np.linalg.norm(g) for g in given])
     expected = ((given @ given.T).sum(1) - 1) / 3
     np.testing.assert_allclose(output_likeness(step), expected, atol=1e-4)
