@@ -17,7 +17,7 @@ from speech_interp.methods.head_patterns import (
     speech_frames,
 )
 from speech_interp.speech.corpus import Utterance, after_silence
-from speech_interp.states.text_scores import whisper_log_prob
+from speech_interp.states.text_scores import ctc_quality, whisper_log_prob
 
 FIVE = 5  # heads of a group
 
@@ -144,6 +144,25 @@ def tuning_narrows_the_top(variation: Variation) -> tuple[bool, float]:
     return after < before, float(after - before)
 
 
+@cache
+def letters(way: str) -> np.ndarray:
+    """Log-probability by letter and character error of the CTC model, for every second sentence."""
+    ctc, spoken = model("facebook/wav2vec2-base-960h"), sentences(0.0, "all")[::2]
+    heads = all_heads(ctc.module) if way == "averaged" else []
+    rows = []
+    for u in spoken:
+        with heads_ablated(ctc.module, heads):
+            rows.append(ctc_quality(ctc, u))
+    return np.array(rows)
+
+
+def averaging_costs_letters(variation: Variation) -> tuple[bool, float]:
+    spoken = sentences(0.0, "all")[::2]
+    keeps = variation.keeps([u.speaker for u in spoken], [u.text for u in spoken])
+    more = 100 * (letters("averaged") - letters("whole"))[keeps, 1].mean()
+    return more > 0, float(more)
+
+
 HALVES = ("speakers", "sentences")
 WHISPER = ("speakers", "fold_seed", "lead_s")
 CLAIMS = [
@@ -172,5 +191,9 @@ CLAIMS = [
     Claim(
         "Fine-tuning for letters narrows the window of the top layer.",
         "frames of the window, after less before", "below 0", tuning_narrows_the_top, HALVES,
+    ),
+    Claim(
+        "The CTC model writes more letters wrong when every head gives its mean.",
+        "% of letters, averaged less whole", "above 0", averaging_costs_letters, HALVES,
     ),
 ]  # fmt: skip

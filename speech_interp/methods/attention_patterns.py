@@ -7,6 +7,7 @@ the speech alone, each row divided by what it leaves there. Rows are computed in
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -87,25 +88,27 @@ def _block_sums(
     runs: "_Runs | None",
 ) -> dict[str, Tensor]:
     """Return sums over a block of rows: all that the measures need of it."""
-    on_speech = whole[:, :, :count].double()
+    on_speech = whole[:, :, :count]
     left = on_speech.sum(-1, keepdim=True)
     maps = on_speech / left.clamp_min(1e-30)
-    distance = (rows[:, None] / row_count - torch.arange(count) / count).abs()
-    flat = maps.flatten(1)
+    # Evenness taken off before the products: near-even maps keep their digits.
+    centred = (maps - 1 / count).flatten(1)
     sums = {
         "padding": (1 - left).clamp_min(0).sum((1, 2)),
-        "entropy": torch.special.entr(maps).sum((1, 2)),
+        "entropy": -torch.xlogy(maps, maps).sum(-1).sum(1, dtype=torch.double),
         "column": maps.sum(1),
-        "distance": (maps * distance).sum((1, 2)),
-        "products": flat @ flat.T,
+        "products": centred @ centred.T,
     }
     if square:
         sums["by_offset"] = _by_offset(maps, int(rows[0]), count)
+    else:
+        distance = (rows[:, None] / row_count - torch.arange(count) / count).abs()
+        sums["distance"] = (maps * distance.to(maps)).sum(-1).sum(1)
     if runs is not None:
-        sums["silence"] = maps[:, :, runs.silent].sum((1, 2))
+        sums["silence"] = sums["column"][:, runs.silent].sum(1)
         if square:
             sums |= runs.sums(maps, rows)
-    return sums
+    return {name: value.double() for name, value in sums.items()}
 
 
 def _by_offset(
@@ -113,14 +116,17 @@ def _by_offset(
 ) -> Float[Tensor, "head offset"]:
     """Return the attention by the signed distance key - query, -(count - 1) to count - 1."""
     heads, rows, keys = maps.shape
-    # Rows padded to keys + rows and read again one shorter shift by one each: a shear, so that a
-    # diagonal becomes a column.
-    padded = torch.nn.functional.pad(maps.flip(1), (0, rows))
-    sheared = padded.flatten(1)[:, : rows * (keys + rows - 1)].view(heads, rows, keys + rows - 1)
-    first_offset = -(first_row + rows - 1)
-    by_offset = torch.zeros(heads, 2 * count - 1, dtype=maps.dtype)
-    start = first_offset + count - 1
-    by_offset[:, start : start + keys + rows - 1] = sheared.sum(1)
+    # Rows of keys + rows, read again as rows longer by one, shift by one each: a shear, so that a
+    # diagonal becomes a column. What falls off on the left comes out on the right.
+    width = keys + rows + 1
+    padded = torch.nn.functional.pad(maps, (0, rows)).flatten(1)
+    sheared = torch.nn.functional.pad(padded, (0, -padded.shape[1] % width)).unflatten(
+        1, (-1, width)
+    )
+    columns = sheared.sum(1).roll(rows - 1, dims=1)[:, : keys + rows - 1]
+    by_offset = torch.zeros(heads, 2 * count - 1, dtype=torch.double)
+    start = count - first_row - rows
+    by_offset[:, start : start + keys + rows - 1] = columns
     return by_offset
 
 
@@ -128,31 +134,39 @@ def _by_offset(
 class _Runs:
     """Runs of frames with one label."""
 
-    of_frame: Tensor  # the run of each frame
-    label_of_run: Tensor
+    codes: Tensor  # the label of each frame
+    edges: list[int]  # where each run begins, and the number of frames
     silent: Tensor  # which frames are silence
 
     @classmethod
     def of(cls, labels: Sequence[str] | ndarray) -> "_Runs":
         codes = np.unique(np.asarray(labels), return_inverse=True)[1]
         starts = np.flatnonzero(np.r_[True, codes[1:] != codes[:-1]])
-        of_frame = np.repeat(np.arange(len(starts)), np.diff([*starts, len(codes)]))
         silent = torch.from_numpy(np.asarray(labels) == SILENCE)
-        return cls(torch.from_numpy(of_frame), torch.from_numpy(codes[starts]), silent)
+        return cls(torch.from_numpy(codes), [*starts.tolist(), len(codes)], silent)
 
     def sums(self, maps: Float[Tensor, "head row key"], rows: Tensor) -> dict[str, Tensor]:
-        """Return the attention outside the own run, that on the same label there, and chance."""
-        own = self.of_frame[rows]
+        """Return the attention outside the own run, that on the same label there, and chance.
+
+        Sets the attention on the own run to zero in `maps`, which costs no copy of them.
+        """
+        first, last = int(rows[0]), int(rows[-1]) + 1
+        length = torch.zeros(len(rows))
+        for start, end in pairwise(self.edges):
+            if start < last and end > first:
+                inside = slice(max(start - first, 0), end - first)
+                maps[:, inside, start:end] = 0
+                length[inside] = end - start
+        own, frames = self.codes[rows], torch.nn.functional.one_hot(self.codes).to(maps)
+        by_label = (maps @ frames).double()  # (head, row, label)
+        alike = frames.sum(0)[own] - length
+        even = (alike / (len(self.codes) - length).clamp_min(1)).double()
         spoken = ~self.silent[rows]
-        frames = torch.nn.functional.one_hot(self.of_frame).double()  # (key, run)
-        by_run = maps @ frames
-        outside = torch.arange(frames.shape[1]) != own[:, None]  # (row, run)
-        same = (self.label_of_run == self.label_of_run[own][:, None]) & outside
-        even = (same * frames.sum(0)).sum(1) / (outside * frames.sum(0)).sum(1).clamp_min(1)
-        beyond = (by_run * outside).sum(-1) * spoken
+        beyond = by_label.sum(-1) * spoken
+        same = by_label.gather(2, own.expand(len(maps), -1)[..., None])[..., 0]
         return {
             "outside": beyond.sum(1),
-            "same": (by_run * same).sum(-1).mul(spoken).sum(1),
+            "same": (same * spoken).sum(1),
             "expected": (beyond * even).sum(1),
         }
 
@@ -160,7 +174,9 @@ class _Runs:
 def _measures(sums: dict[str, Tensor], rows: int, keys: int) -> dict[str, Float[ndarray, " head"]]:
     """Return the measures from the sums over all rows of one utterance."""
     mean_row = sums["column"] / rows
-    products = sums["products"] - rows / keys  # centred: every row has the mean 1 / keys
+    square = "by_offset" in sums
+    within = _by_distance(sums["by_offset"]) if square else None
+    products = sums["products"]
     size = products.diagonal().clamp_min(1e-12).sqrt()
     likeness = products / size[:, None] / size
     others = len(likeness) - 1
@@ -168,8 +184,11 @@ def _measures(sums: dict[str, Tensor], rows: int, keys: int) -> dict[str, Float[
     found = {
         "globalness": sums["entropy"] / rows / np.log(keys),
         "verticality": -torch.special.entr(mean_row).sum(1) / np.log(keys),
-        "diagonality": -sums["distance"] / rows,
-        "window": _window(sums["by_offset"]) if "by_offset" in sums else missing,
+        "diagonality": -(
+            within @ torch.arange(keys).double() / keys if square else sums["distance"]
+        )
+        / rows,
+        "window": _window(within) if square else missing,
         "likeness": (likeness.sum(1) - likeness.diagonal()) / others if others else missing,
         "padding": sums["padding"] / rows,
         "first": mean_row[:, :FIRST_FRAMES].sum(1),
@@ -181,12 +200,16 @@ def _measures(sums: dict[str, Tensor], rows: int, keys: int) -> dict[str, Float[
     return {name: found[name].numpy() for name in MEASURES}
 
 
-def _window(by_offset: Float[Tensor, "head offset"]) -> Float[Tensor, " head"]:
+def _by_distance(by_offset: Float[Tensor, "head offset"]) -> Float[Tensor, "head distance"]:
     middle = by_offset.shape[1] // 2
-    within = by_offset[:, middle:].clone()
-    within[:, 1:] += by_offset[:, :middle].flip(1)
-    up_to = within.cumsum(1) / within.sum(1, keepdim=True)
-    return (up_to < WINDOW_SHARE - 1e-9).sum(1).double()
+    by_distance = by_offset[:, middle:].clone()
+    by_distance[:, 1:] += by_offset[:, :middle].flip(1)
+    return by_distance
+
+
+def _window(by_distance: Float[Tensor, "head distance"]) -> Float[Tensor, " head"]:
+    up_to = by_distance.cumsum(1) / by_distance.sum(1, keepdim=True)
+    return (up_to < WINDOW_SHARE - 1e-6).sum(1).double()
 
 
 def frame_labels(phones: Sequence, times_s: Float[ndarray, " frame"]) -> Shaped[ndarray, " frame"]:

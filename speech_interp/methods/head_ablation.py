@@ -1,11 +1,13 @@
 """Does it matter where heads look? What a score loses when heads are taken away, with controls."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from numpy import ndarray
+from torch import nn
 
 from speech_interp.methods.attention_edits import Head
 from speech_interp.speech.corpus import Utterance
@@ -16,20 +18,43 @@ def scores_under(
     conditions: Mapping[str, Callable[[Utterance], AbstractContextManager]],
     score: Callable[[Utterance], float | Sequence[float]],
     utterances: Sequence[Utterance],
+    *,
+    once: nn.Module | None = None,
 ) -> dict[str, Float[ndarray, "utterance *number"]]:
     """Return the score, or several numbers, of every utterance under each condition.
 
     A condition returns for an utterance what is entered while it is scored, such as
-    `heads_ablated(module, heads)`; `nullcontext()` for the whole model.
+    `heads_ablated(module, heads)`; `nullcontext()` for the whole model. `once`: a part of the model
+    that no condition changes, such as the convolutions: it runs once for each utterance.
     """
     found = {}
-    for name, condition in conditions.items():
-        rows = []
-        for utterance in utterances:
-            with condition(utterance):
-                rows.append(score(utterance))
-        found[name] = np.array(rows, dtype=float)
+    with nullcontext() if once is None else _remembered(once):
+        for name, condition in conditions.items():
+            rows = []
+            for utterance in utterances:
+                with condition(utterance):
+                    rows.append(score(utterance))
+            found[name] = np.array(rows, dtype=float)
     return found
+
+
+@contextmanager
+def _remembered(part: nn.Module):
+    """Within, the part answers from memory what it was asked before."""
+    answers, forward = {}, part.forward
+
+    def answer(*args, **kwargs):
+        asked = next(v for v in (*args, *kwargs.values()) if torch.is_tensor(v))
+        key = asked.cpu().numpy().tobytes()
+        if key not in answers:
+            answers[key] = forward(*args, **kwargs)
+        return answers[key]
+
+    part.forward = answer
+    try:
+        yield
+    finally:
+        del part.forward
 
 
 def drop(

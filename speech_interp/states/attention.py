@@ -92,10 +92,17 @@ def record_attention(module: nn.Module, **inputs: object) -> list[AttentionStep]
     """Return every attention of `module(**inputs)`: the encoder's, the decoder's, the cross ones.
 
     `module` is a wav2vec2, HuBERT or Whisper model of transformers, with or without a head; a
-    Whisper encoder alone gives its own steps. One utterance, all of it real: no attention mask.
+    Whisper encoder alone gives its own steps. One utterance, all of it real, all positions at once.
+    Raises ValueError for a mask that hides something, for keys of an earlier pass
+    (`past_key_values`), for several utterances, and in train mode.
     """
     if module.training:
         raise ValueError("module is in train mode, which drops layers at random: call eval() first")
+    for name, value in inputs.items():
+        if "mask" in name and value is not None and not torch.as_tensor(value).bool().all():
+            raise ValueError(f"{name} hides positions, expected one utterance, all of it real")
+        if name == "past_key_values" and value is not None:
+            raise ValueError(f"{name} holds an earlier pass, expected all positions in one pass")
     device = next(module.parameters()).device
     inputs = {n: v.to(device) if torch.is_tensor(v) else v for n, v in inputs.items()}
     parts = [*_encoder_parts(module), *_decoder_parts(module)]

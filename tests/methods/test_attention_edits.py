@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from recorded_attention import FAMILIES, layers_of, tiny_inputs, tiny_model
+from recorded_attention import FAMILIES, layers_of, recorded, tiny_inputs, tiny_model
 
 from speech_interp.methods import attention_edits as edits
 from speech_interp.states.attention import attention_modules, record_attention
@@ -166,3 +166,23 @@ def test_frames_enter_in_the_order_that_was_asked_for(family):
         edits.frames_in_order(model, np.array([0, 2])),
     ):
         pass
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_averaged_attention_is_that_of_even_rows_and_ends_with_the_block(family):
+    model, inputs, _ = recorded(family)
+    even = lambda stack, layer, weights: torch.ones_like(weights) / weights.shape[-1]  # noqa: E731
+    with torch.no_grad():
+        before = model(**inputs)[0]
+        with edits.attention_edited(model, even):
+            expected = model(**inputs)[0]
+        with edits.attention_averaged(model):
+            found = model(**inputs)[0]
+        assert torch.equal(model(**inputs)[0], before)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+    assert not torch.allclose(found, before, atol=1e-3)
+
+
+def test_a_stack_that_is_not_there_is_named():
+    with pytest.raises(ValueError, match=r"stack is 'cross', expected one of \['encoder'\]"):
+        edits.all_heads(recorded("wav2vec2")[0], "cross")

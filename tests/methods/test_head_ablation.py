@@ -1,9 +1,10 @@
 """Effects of ablation: paired differences by hand, draws of heads layer by layer."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import pytest
+import torch
 
 from speech_interp.methods.head_ablation import drop, random_heads, scores_under
 from speech_interp.speech.corpus import Utterance
@@ -26,6 +27,30 @@ def test_every_utterance_is_scored_inside_its_own_condition():
     found = scores_under({"a": condition, "b": condition}, score, spoken)
     assert found["a"].tolist() == found["b"].tolist() == [[3, 1], [5, 1]]
     assert not inside
+
+
+def test_a_part_that_no_condition_changes_runs_once_for_each_utterance():
+    front = torch.nn.Linear(1, 1)
+    spoken = [Utterance("3", "a"), Utterance("5", "b")]
+    twice = {"a": lambda u: nullcontext(), "b": lambda u: nullcontext()}
+
+    class Counted(torch.nn.Module):
+        runs = 0
+
+        def forward(self, *, wave):
+            self.runs += 1
+            return front(wave)
+
+    part = Counted()
+    score = lambda u: part(wave=torch.tensor([float(u.id)])).item()  # noqa: E731
+    expected = scores_under(twice, score, spoken)
+    found = scores_under(twice, score, spoken, once=part)
+    assert part.runs == 4 + 2
+    for name in twice:
+        np.testing.assert_array_equal(found[name], expected[name])
+        assert found[name][0] != found[name][1]
+    score(spoken[0])
+    assert part.runs == 7
 
 
 def test_a_drop_is_paired():

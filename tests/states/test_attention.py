@@ -68,3 +68,15 @@ def test_a_whisper_encoder_alone_gives_the_same_steps():
     alone = mixing.record_attention(model.get_encoder(), input_features=inputs["input_features"])
     assert [(s.stack, s.layer) for s in alone] == [("encoder", 1), ("encoder", 2)]
     torch.testing.assert_close(alone[1].weights(), steps[1].weights())
+
+
+@pytest.mark.parametrize(
+    "more, message",
+    [
+        ({"attention_mask": torch.tensor([[1, 1, 0]])}, "attention_mask hides positions"),
+        ({"past_key_values": object()}, "past_key_values holds an earlier pass"),
+    ],
+)
+def test_what_would_be_recorded_wrongly_is_an_error(more, message):
+    with pytest.raises(ValueError, match=message):
+        mixing.record_attention(tiny_model("whisper"), **tiny_inputs("whisper"), **more)
