@@ -134,7 +134,7 @@ def attention_averaged(module: nn.Module):
     """
     changed = [m for (stack, _), m in attention_modules(module).items() if stack == "encoder"]
 
-    def averaged(attention: nn.Module) -> Callable:
+    def averaged(attention: Attention) -> Callable:
         def forward(hidden_states: Tensor, *args, **kwargs) -> tuple[Tensor, None]:
             mean = attention.v_proj(hidden_states).mean(1, keepdim=True)
             return attention.out_proj(mean).expand_as(hidden_states), None

@@ -174,21 +174,21 @@ class _Runs:
 def _measures(sums: dict[str, Tensor], rows: int, keys: int) -> dict[str, Float[ndarray, " head"]]:
     """Return the measures from the sums over all rows of one utterance."""
     mean_row = sums["column"] / rows
-    square = "by_offset" in sums
-    within = _by_distance(sums["by_offset"]) if square else None
+    missing = torch.full_like(sums["padding"], torch.nan)
+    if "by_offset" in sums:
+        within = _by_distance(sums["by_offset"])
+        distance, window = within @ torch.arange(keys).double() / keys, _window(within)
+    else:
+        distance, window = sums["distance"], missing
     products = sums["products"]
     size = products.diagonal().clamp_min(1e-12).sqrt()
     likeness = products / size[:, None] / size
     others = len(likeness) - 1
-    missing = torch.full_like(size, torch.nan)
     found = {
         "globalness": sums["entropy"] / rows / np.log(keys),
         "verticality": -torch.special.entr(mean_row).sum(1) / np.log(keys),
-        "diagonality": -(
-            within @ torch.arange(keys).double() / keys if square else sums["distance"]
-        )
-        / rows,
-        "window": _window(within) if square else missing,
+        "diagonality": -distance / rows,
+        "window": window,
         "likeness": (likeness.sum(1) - likeness.diagonal()) / others if others else missing,
         "padding": sums["padding"] / rows,
         "first": mean_row[:, :FIRST_FRAMES].sum(1),

@@ -65,6 +65,7 @@ class Attention(Protocol):
     k_proj: nn.Linear
     v_proj: nn.Linear
     out_proj: nn.Linear
+    forward: Callable[..., tuple]
 
 
 def weights_of(
