@@ -167,6 +167,20 @@ def encoder_layers(model) -> nn.ModuleList:
     return encoder_of(model).get_submodule(family_of(model.family).layers)
 
 
+def convolutions_of(model) -> nn.Module:
+    """The convolutions over the wave, from (batch, sample) to (batch, channel, frame).
+
+    Raises ValueError for a family whose front end is not one module, as that of wav2vec2 is.
+    """
+    convolutions = getattr(encoder_of(model), "feature_extractor", None)
+    if convolutions is None:
+        raise ValueError(
+            f"family is {model.family!r}, expected one with convolutions over the wave in one "
+            "module, such as wav2vec2"
+        )
+    return convolutions
+
+
 @torch.no_grad()
 def _all_layers(model, inputs: Tensor) -> Float[Tensor, "layer frame unit"]:
     """One forward pass; hooks take what enters the first layer and what leaves every layer."""

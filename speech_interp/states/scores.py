@@ -19,7 +19,13 @@ from speech_interp.models.families import FAMILIES, family_of
 from speech_interp.models.processors import extractor_of, tokenizer_of
 from speech_interp.speech.audio import RATE_HZ, AnyWave, TooLongAudioError, check_scale
 from speech_interp.states.alignment import best_path, ctc_chain
-from speech_interp.states.hidden_states import device_of, encoder_layers, encoder_of, model_inputs
+from speech_interp.states.hidden_states import (
+    convolutions_of,
+    device_of,
+    encoder_layers,
+    encoder_of,
+    model_inputs,
+)
 from speech_interp.states.prompts import whisper_prompt
 
 Score = Callable[[Float[Tensor, "batch sample"]], Float[Tensor, " batch"]]
@@ -254,13 +260,13 @@ class _Reached(Exception):
 
 
 def convolution_features(model, waves: Tensor) -> Float[Tensor, "batch channel frame"]:
-    """Return what the convolutions of wav2vec2 or HuBERT give, before any Transformer layer."""
-    return encoder_of(model).feature_extractor(prepared_inputs(model, waves)).cpu()
+    """Return what the convolutions over the wave give, before any Transformer layer."""
+    return convolutions_of(model)(prepared_inputs(model, waves)).cpu()
 
 
 def on_features(model, score: Score, wave: Float[Tensor, "1 sample"]) -> Callable:
     """Return the score as a function of the convolution features (batch, channel, frame)."""
-    extractor, device = encoder_of(model).feature_extractor, device_of(model)
+    extractor, device = convolutions_of(model), device_of(model)
 
     def of_features(features: Tensor) -> Tensor:
         handle = extractor.register_forward_hook(lambda *_: features.to(device))

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from speech_interp.speech.audio import check_wave
 from speech_interp.states.frames import frame_grid
-from speech_interp.states.hidden_states import device_of, encoder_of
+from speech_interp.states.hidden_states import convolutions_of, device_of, encoder_of
 
 
 def padding_change(
@@ -53,7 +53,7 @@ def _last_layer(model, wave: ndarray, mask: Tensor | None = None) -> Float[Tenso
 
 
 def _norm_over_time(model) -> nn.GroupNorm:
-    first = encoder_of(model).feature_extractor.conv_layers[0]
+    first = convolutions_of(model).conv_layers[0]
     norm = getattr(first, "layer_norm", None)
     if not isinstance(norm, nn.GroupNorm):
         raise ValueError(
