@@ -41,6 +41,7 @@ from speech_interp.states import hidden_states as states
 from speech_interp.states.alignment import align
 from speech_interp.states.attention import attention_modules, record_attention
 from speech_interp.states.items import collect
+from speech_interp.states.layer_parts import parts_of
 from speech_interp.states.prompts import whisper_prompt
 from speech_interp.studies import articulators, homophones, padding, word_rows
 from speech_interp.studies.small_classifiers import Head
@@ -181,9 +182,12 @@ def of_items(model):
     return {"words": torch.as_tensor(found), "frames": torch.as_tensor(tracked.states)}
 
 
-@case("mixing", "base", "attention.record_attention", "word_maps.word_maps")
+@case(
+    "mixing", "base", "attention.record_attention", "layer_parts.parts_of", "word_maps.word_maps"
+)  # fmt: skip
 def of_mixing(model):
     found = {}
+    assert len(parts_of(states.encoder_of(model))) == len(states.encoder_layers(model))
     for step in record_attention(states.encoder_of(model), **sound_of(model)):
         for measure in (
             context_mixing.raw_attention,

@@ -30,18 +30,19 @@ class Family:
     processor: str = "Wav2Vec2Processor"
     extractor_options: Callable[[Any], dict[str, Any]] | None = None  # else do_normalize=True
     attentions: tuple[str, ...] = ("sdpa", "eager")
+    layer_kind: str | None = None  # one of `states.layer_parts.PARTS`, where layers are plain ones
     longest_s: float = 120.0  # of one pass: attention grows with the square of the duration
 
 
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
-        Family("wav2vec2"),
-        Family("hubert"),
-        Family("data2vec-audio"),
-        Family("unispeech-sat"),
+        Family("wav2vec2", layer_kind="wav2vec2"),
+        Family("hubert", layer_kind="wav2vec2"),
+        Family("data2vec-audio", layer_kind="wav2vec2"),
+        Family("unispeech-sat", layer_kind="wav2vec2"),
         Family("wav2vec2-conformer"),
-        Family("sew", grid="squeezed convolutions"),
+        Family("sew", grid="squeezed convolutions", layer_kind="wav2vec2"),
         Family(
             "wav2vec2-bert",
             inputs="input_features",
@@ -53,6 +54,7 @@ FAMILIES: dict[str, Family] = {
         ),
         Family(
             "wavlm",
+            layer_kind="wavlm",
             attentions=("eager",),
             # The base models, alone of all, were trained on waves as they are.
             extractor_options=lambda config: {"do_normalize": config.feat_extract_norm == "layer"},
@@ -63,6 +65,7 @@ FAMILIES: dict[str, Family] = {
             has_decoder=True,
             inputs="input_features",
             grid="whisper",
+            layer_kind="whisper",
             extractor="WhisperFeatureExtractor",
             processor="WhisperProcessor",
             extractor_options=lambda config: {"feature_size": config.num_mel_bins},
