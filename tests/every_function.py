@@ -74,6 +74,7 @@ CASES: list[Case] = []
 # They give no number of a model, or are called before there is one.
 NO_NUMBERS = (
     "modules.head_words",
+    "modules.in_precision",
     "whisper_language.settle_language",
     "processors.extractor_of",
     "processors.tokenizer_of",
@@ -209,7 +210,9 @@ def of_patterns(model):
     steps, known = head_patterns.encoder_attention(model, UTTERANCE)
     found = head_patterns.collect_patterns(model, [UTTERANCE])
     weights = steps[-1].weights(torch.arange(3))[:, :, : known["speech_count"]]
-    return {"weights": weights} | {n: torch.as_tensor(v) for n, v in found.values.items()}
+    return {"weights": weights} | {
+        n: torch.as_tensor(v).nan_to_num() for n, v in found.values.items()
+    }
 
 
 @case(
@@ -238,7 +241,7 @@ def of_edits(model):
 
 @case(
     "attribution", "base", "scores.layer_states", "scores.head_score", "scores.head_scores",
-    "scores.prepared_inputs",
+    "scores.prepared_inputs", "hidden_states.placed",
 )  # fmt: skip
 def of_attribution(model):
     torch.manual_seed(0)

@@ -103,9 +103,10 @@ def _edit_one(attention: nn.Module, stack: str, layer: int, edit: Edit) -> list:
     def replace(module: nn.Module, args: tuple) -> tuple:
         scores = kept["q"] * attention.scaling @ kept["k"].transpose(1, 2)
         if stack == "decoder":
-            future = torch.ones(scores.shape[1:], dtype=torch.bool).triu(1)
+            future = torch.ones_like(scores[0], dtype=torch.bool).triu(1)
             scores = scores.masked_fill(future, -torch.inf)
         weights = edit(stack, layer, scores.softmax(-1))
+        weights = weights.to(kept["v"])
         return ((weights @ kept["v"]).transpose(0, 1).flatten(1)[None], *args[1:])
 
     for name, projection in (
@@ -122,7 +123,7 @@ def windowed(frames: int) -> Edit:
     """Return the edit that lets a frame look at most `frames` frames away."""
 
     def edit(stack: str, layer: int, weights: Tensor) -> Tensor:
-        queries, keys = (torch.arange(count) for count in weights.shape[1:])
+        queries, keys = (torch.arange(count, device=weights.device) for count in weights.shape[1:])
         return _renormalised(weights * ((queries[:, None] - keys).abs() <= frames))
 
     return edit
@@ -132,7 +133,9 @@ def only_keys(count: int) -> Edit:
     """Return the edit that hides all keys but the first `count`: Whisper without its padding."""
 
     def edit(stack: str, layer: int, weights: Tensor) -> Tensor:
-        return _renormalised(weights * (torch.arange(weights.shape[2]) < count))
+        return _renormalised(
+            weights * (torch.arange(weights.shape[2], device=weights.device) < count)
+        )
 
     return edit
 
@@ -170,7 +173,7 @@ def frames_in_order(model, order: Int[np.ndarray, " frame"]):
 
     def moved(frames: Tensor, axis: int) -> Tensor:
         rest = torch.arange(len(places), frames.shape[axis])
-        return frames.index_select(axis, torch.cat([places, rest]))
+        return frames.index_select(axis, torch.cat([places, rest]).to(frames.device))
 
     def move_channels(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
         return moved(output, 2)  # (batch, channel, frame)

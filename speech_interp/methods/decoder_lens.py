@@ -23,6 +23,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from speech_interp.methods.lenses import StatesMap, final_norm
 from speech_interp.speech.audio import check_wave
 from speech_interp.states.hidden_states import hidden_states, model_inputs
+from speech_interp.states.layer_parts import widened
 from speech_interp.states.scores import whisper_ids, whisper_words
 from speech_interp.states.transcripts import character_error, word_error
 
@@ -102,7 +103,7 @@ def word_chances(
     given = BaseModelOutput(last_hidden_state=outputs)
     logits = model.module(encoder_outputs=given, decoder_input_ids=prefix).logits
     # What is expected at a place was said after the token before it.
-    log_probs = logits.log_softmax(-1)
+    log_probs = widened(logits).log_softmax(-1)
     columns = [log_probs[:, [p - 1 for p in w.places], w.tokens].sum(1) for w in words]
     chances = torch.stack(columns, dim=1).cpu().numpy()
     return WordChances(tuple(word.label for word in words), chances)
@@ -131,7 +132,7 @@ def encoder_outputs(
     The last entry is what the encoder returns, bit for bit.
     """
     values, norm = window_states(model, wave), final_norm(model)
-    values = (through(values) if through else values).to(norm.weight.device)
+    values = (through(values) if through else values).to(norm.weight)
     return torch.cat([norm(layer[None]) for layer in values])  # in the shape of the model's pass
 
 
@@ -235,5 +236,5 @@ def logit_lens(
         for hook in hooks:
             hook.remove()
     head = model.module.get_output_embeddings()
-    read = [head(decoder.layer_norm(states))[0].log_softmax(-1) for states in taken]
+    read = [widened(head(decoder.layer_norm(states))[0]).log_softmax(-1) for states in taken]
     return torch.stack(read).cpu()
