@@ -56,6 +56,7 @@ FAMILIES: dict[str, Family] = {
             processor="Wav2Vec2BertProcessor",
             options_said=("stride",),
         ),
+        Family("moonshine", layers="layers", has_decoder=True, grid="moonshine"),
         Family(
             "wavlm",
             layer_kind="wavlm",

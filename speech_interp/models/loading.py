@@ -106,6 +106,11 @@ def load_model(
             f"head={head!r}) writes no text in a language, expected None; only a Whisper with its "
             "decoder does"
         )
+    if head == "seq2seq" and family.name != "whisper":
+        raise ValueError(
+            f"head='seq2seq': the decoder of {checkpoint.name} ({family.name}) is not looked into, "
+            "expected None or 'base', which have its encoder; only a Whisper's is"
+        )
     attention = attention if attention in family.attentions else family.attentions[0]
     words = described(checkpoint, seed if random_init else None)
     with quiet():
@@ -130,7 +135,10 @@ def load_model(
         source="random" if random_init else checkpoint.source,
         revision=checkpoint.revision,
         is_stand_in=checkpoint.is_stand_in,
-        layer_count=module.config.num_hidden_layers,
+        # Of a model with two stacks that is the decoder's, unless the encoder's is named apart.
+        layer_count=getattr(
+            module.config, "encoder_num_hidden_layers", module.config.num_hidden_layers
+        ),
         unit_count=module.config.hidden_size,
         description=words
         + head_words(config, module, head)
