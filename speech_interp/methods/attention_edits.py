@@ -185,8 +185,12 @@ def frames_in_order(model, order: Int[np.ndarray, " frame"]):
 
     if model.family == "whisper":
         handle = encoder.conv2.register_forward_hook(move_channels)
-    else:
+    elif hasattr(encoder, "feature_projection"):
         handle = encoder.feature_projection.register_forward_hook(move_frames)
+    else:
+        raise ValueError(
+            f"family is {model.family!r}, whose frames are not known to be in one place"
+        )
     try:
         yield
     finally:

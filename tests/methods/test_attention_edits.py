@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny
 import torch
 from recorded_attention import FAMILIES as RECORDED
 from recorded_attention import layers_of, tiny_inputs, tiny_model
@@ -167,5 +168,13 @@ def test_frames_enter_in_the_order_that_was_asked_for(family):
     with (
         pytest.raises(ValueError, match="no permutation"),
         edits.frames_in_order(model, np.array([0, 2])),
+    ):
+        pass
+
+
+def test_frames_of_a_family_without_a_known_place_are_not_moved():
+    with (
+        pytest.raises(ValueError, match="'moonshine', whose frames are not known"),
+        edits.frames_in_order(tiny.tiny_model("moonshine"), np.arange(3)),
     ):
         pass
