@@ -67,10 +67,12 @@ class _Device(TorchDispatchMode):
         return pytree.tree_map_only(torch.Tensor, Elsewhere, result)
 
 
-def _index(index):
-    if isinstance(index, tuple):
-        return tuple(map(_index, index))
-    return torch.tensor(index) if isinstance(index, list) else index
+def _index(index, *, inside=False):
+    if isinstance(index, tuple) and not inside:
+        return tuple(_index(part, inside=True) for part in index)
+    if isinstance(index, list | tuple):
+        return torch.tensor(index, dtype=None if index else torch.long)
+    return index
 
 
 class _Literals(TorchFunctionMode):

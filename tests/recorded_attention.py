@@ -1,6 +1,6 @@
 """Tiny random models whose norms and biases are not the identity, and their recorded attentions."""
 
-from functools import cache
+from functools import cache, partial
 
 import torch
 import transformers
@@ -24,10 +24,22 @@ SPEECH_TINY = dict(
 
 
 FAMILIES = ["wav2vec2", "wav2vec2-stable", "wav2vec2-ctc", "hubert", "hubert-stable", "whisper"]
+FAMILIES += ["data2vec", "unispeech", "unispeech-stable", "sew", "wavlm", "wavlm-stable"]
+MODULES = {
+    "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),
+    "hubert": (transformers.HubertConfig, transformers.HubertModel),
+    "data2vec": (transformers.Data2VecAudioConfig, transformers.Data2VecAudioModel),
+    "unispeech": (transformers.UniSpeechSatConfig, transformers.UniSpeechSatModel),
+    "sew": (transformers.SEWConfig, transformers.SEWModel),
+    "wavlm": (transformers.WavLMConfig, transformers.WavLMModel),
+}
 
 
-def tiny_model(family, attention="sdpa"):
-    """Return a random model whose LayerNorms and biases are not the identity, in eval mode."""
+def tiny_model(family, attention="sdpa", *, in_pieces=True):
+    """Return a random model whose LayerNorms and biases are not the identity, in eval mode.
+
+    The attention of WavLM is written out for the oracles; `in_pieces=False` leaves it as it is.
+    """
     torch.manual_seed(0)
     name, _, variant = family.partition("-")
     if name == "whisper":
@@ -40,24 +52,35 @@ def tiny_model(family, attention="sdpa"):
         model_class = transformers.WhisperForConditionalGeneration
     else:
         stable = {"do_stable_layer_norm": True, "feat_extract_norm": "layer", "conv_bias": True}
-        config_class = {
-            "wav2vec2": transformers.Wav2Vec2Config,
-            "hubert": transformers.HubertConfig,
-        }[name]
+        config_class, model_class = MODULES[name]
         config = config_class(**SPEECH_TINY, **(stable if variant == "stable" else {}))
-        model_class = {
-            "wav2vec2": transformers.Wav2Vec2Model,
-            "hubert": transformers.HubertModel,
-        }[name]
         if variant == "ctc":
             model_class = transformers.Wav2Vec2ForCTC
-    config._attn_implementation = attention
+    config._attn_implementation = "eager" if name == "wavlm" else attention
     model = model_class(config).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             if parameter.dim() == 1:
                 parameter.add_(0.3 * torch.randn_like(parameter))
+    if name == "wavlm" and in_pieces:
+        for layer in model.encoder.layers:
+            attention = layer.attention
+            attention.torch_multi_head_self_attention = partial(wavlm_in_pieces, attention)
     return model
+
+
+def wavlm_in_pieces(attention, hidden_states, mask, bias):
+    """WavLM's attention written out, so that its projections are called and hooks can change them.
+
+    `bias` is the gated position bias that the model itself made.
+    """
+    assert mask is None
+    query, key, value = (
+        projection(hidden_states)[0].unflatten(-1, (attention.num_heads, -1)).transpose(0, 1)
+        for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )
+    weights = (query @ key.transpose(1, 2) * attention.scaling + bias).softmax(-1)
+    return attention.out_proj((weights @ value).transpose(0, 1).flatten(1))[None], weights[None]
 
 
 def tiny_inputs(family):
@@ -90,7 +113,8 @@ def layers_of(model):
             rows.append(("cross", number, layer, layer.encoder_attn, norm))
         return rows
     encoder = getattr(model, "wav2vec2", model).encoder
-    norm = encoder.layer_norm if model.config.do_stable_layer_norm else None
+    stable = getattr(model.config, "do_stable_layer_norm", False)
+    norm = encoder.layer_norm if stable else None
     return [
         ("encoder", number, layer, layer.attention, norm if number == 3 else None)
         for number, layer in enumerate(encoder.layers, start=1)

@@ -11,7 +11,7 @@ def layer_calls(module, layers, **inputs):
     calls = {}
 
     def keep(layer, args, kwargs, output):
-        calls[layer] = (args, kwargs, output[0].detach())
+        calls[layer] = (args, kwargs, _rows(output).detach())
 
     handles = [layer.register_forward_hook(keep, with_kwargs=True) for layer in layers]
     with torch.no_grad():
@@ -19,6 +19,11 @@ def layer_calls(module, layers, **inputs):
     for handle in handles:
         handle.remove()
     return [calls[layer] for layer in layers]
+
+
+def _rows(output):
+    """Return the states of the one utterance; WavLM's layers give them first of a tuple."""
+    return (output[0] if isinstance(output, tuple) else output)[0]
 
 
 def output_without(layer, call, v_proj, frames):
@@ -32,7 +37,7 @@ def output_without(layer, call, v_proj, frames):
 
     handle = v_proj.register_forward_hook(zero)
     with torch.no_grad():
-        output = layer(*args, **kwargs)[0]
+        output = _rows(layer(*args, **kwargs))
     handle.remove()
     return output
 

@@ -12,17 +12,17 @@ import pytest
 import torch
 from checkpoint_folders import FAMILIES, isolate, save_checkpoint, save_classifier
 from elsewhere import DEVICE, MixedDevicesError, elsewhere
+from every_function import CASES, model_with
+from tiny import FAMILIES as TINY
 
-from speech_interp.methods import attribution, context_mixing, faithfulness, games
+from speech_interp.methods import attribution, faithfulness, games
 from speech_interp.models.loading import load_model
-from speech_interp.speech.corpus import Interval, Utterance
+from speech_interp.speech.corpus import Utterance
 from speech_interp.speech.voice_changes import mean_change
 from speech_interp.states import scores
 from speech_interp.states.alignment import align
-from speech_interp.states.attention import record_attention
 from speech_interp.states.class_scores import class_log_probs, class_score
-from speech_interp.states.hidden_states import encoder_of, hidden_states, model_inputs
-from speech_interp.studies import homophones, padding, word_rows
+from speech_interp.states.hidden_states import hidden_states
 from speech_interp.studies.small_classifiers import Head
 
 WAVE = np.random.default_rng(0).normal(0.05, 0.3, 8000).astype(np.float32)
@@ -102,38 +102,22 @@ def explained(score) -> dict:
     return found
 
 
-def of_attention(model) -> dict:
-    """Every measure of context mixing on every attention of one pass."""
-    inputs = {"input_features" if model.family == "whisper" else "input_values": None}
-    inputs = dict.fromkeys(inputs, model_inputs(model, WAVE))
-    if model.family == "whisper" and hasattr(model.module, "proj_out"):
-        inputs["decoder_input_ids"] = torch.tensor([IDS[:-1]])
-    found, groups = {}, [torch.arange(2), torch.arange(2, 5)]
-    for step in record_attention(model.module, **inputs):
-        name = f"{step.stack} {step.layer}"
-        found[f"{name} weights"] = step.weights(torch.arange(3))
-        found[f"{name} values"] = step.transformed_values()[:, :4]
-        found[f"{name} norms"] = context_mixing.value_norms(step)
-        for measure in (
-            context_mixing.raw_attention,
-            context_mixing.attention_norm,
-            context_mixing.attention_norm_with_residual,
-            context_mixing.value_zeroing,
-        ):
-            found[f"{name} {measure.__name__}"] = measure(step, rows=torch.arange(3), groups=groups)
-    return found
+@pytest.mark.parametrize("name", [n for n in TINY if not n.endswith(("-stable", "-bins"))])
+@pytest.mark.parametrize("column", [case.column for case in CASES])
+def test_every_function_that_takes_a_model(away, name, column):
+    (case,) = (c for c in CASES if c.column == column)
+    try:
+        model = model_with(name, case.head)
+        case.read(model)
+    except ValueError:
+        return  # what is refused is told in the table of families
+    check(model, case.read, away)
 
 
 @pytest.mark.parametrize("family", [name for name in FAMILIES if name != "whisper"])
 def test_states_and_scores(tmp_path, away, family):
     save_checkpoint(tmp_path / "small", family)
     check(load_model(tmp_path / "small"), of_sound, away)
-
-
-@pytest.mark.parametrize("family", ["wav2vec2", "hubert", "whisper"])
-def test_attention_and_context_mixing(tmp_path, away, family):
-    save_checkpoint(tmp_path / "small", family)
-    check(load_model(tmp_path / "small"), of_attention, away)
 
 
 def test_ctc_and_alignment(tmp_path, away):
@@ -190,43 +174,6 @@ def test_whisper(tmp_path, away):
         }
 
     check(load_model(tmp_path / "small"), read, away)
-
-
-def test_homophones(tmp_path, away):
-    save_checkpoint(tmp_path / "small", "whisper", multilingual=True)
-    words = tuple(Interval(w, k / 10, (k + 1) / 10) for k, w in enumerate(["a", "b"]))
-    info = {"cue": 0, "target": 1, "pair": "b/c", "spelling": "b"}
-    utterance = Utterance(id="u", text="a b.", words=words, info=info, audio=WAVE)
-
-    def read(model):
-        choice = homophones.whisper_choice(model, utterance)
-        states = encoder_of(model)(model_inputs(model, WAVE)).last_hidden_state
-        measures = {"zeroing": context_mixing.value_zeroing}
-        (row,) = word_rows.read_rows(model, [utterance], measures, progress=False)
-        found = {"start": torch.tensor(choice.start), "states": row.states}
-        for name, given in {"there": states, "here": row.states}.items():
-            odds = homophones.log_odds(model, given, choice, [choice.prefix()])
-            found[name] = torch.tensor(odds)
-        found |= {f"{m} {stack}": value for (m, stack), value in row.scores.items()}
-        return found | {f"out {m} {stack}": value for (m, stack), value in row.outside.items()}
-
-    model = load_model(tmp_path / "small", language="en")
-    model.processor.tokenizer.unk_token = "<|endoftext|>"
-    check(model, read, away)
-
-
-def test_padding_and_randomised_layers(tmp_path, away):
-    save_checkpoint(tmp_path / "small", "wav2vec2")
-    model = load_model(tmp_path / "small")
-    twin = load_model(tmp_path / "small", random_init=True)
-
-    def read(model):
-        options = ({}, {"norm_of_speech": True}, {"attend_to_speech": True})
-        found = {str(o): padding.padding_change(model, WAVE, 0.2, **o) for o in options}
-        changed = faithfulness.randomised_from(model, twin, 2)
-        return found | {"randomised": hidden_states(changed, WAVE).values}
-
-    check(model, read, away)
 
 
 def test_the_device_of_the_tests_holds_values_and_refuses_to_mix():

@@ -7,6 +7,7 @@ import transformers as hf
 
 FAMILIES = ["wav2vec2", "wav2vec2-stable", "hubert", "wavlm", "whisper"]
 FAMILIES += ["data2vec-audio", "unispeech-sat", "wav2vec2-conformer", "sew", "wav2vec2-bert"]
+FAMILIES += ["moonshine"]
 FAMILIES += ["whisper-128-bins"]  # as large-v3
 CONVOLUTIONS = {
     "conv_dim": [8] * 7,
@@ -38,6 +39,13 @@ def tiny_model(name: str, *, attention: str = "sdpa", seed: int = 0):
             hf.WhisperFeatureExtractor(bins),
         )
         processor = _WhisperProcessor(extractor)
+    elif name == "moonshine":
+        config = hf.MoonshineConfig(
+            vocab_size=60, hidden_size=16, intermediate_size=24, encoder_num_hidden_layers=3,
+            decoder_num_hidden_layers=2, encoder_num_attention_heads=2,
+            decoder_num_attention_heads=2, pad_token_id=0, attn_implementation=attention,
+        )  # fmt: skip
+        module, processor = hf.MoonshineModel(config), hf.Wav2Vec2FeatureExtractor()
     elif name == "wav2vec2-bert":
         config = hf.Wav2Vec2BertConfig(**TRANSFORMER, conv_depthwise_kernel_size=3)
         module, processor = hf.Wav2Vec2BertModel(config), hf.SeamlessM4TFeatureExtractor()

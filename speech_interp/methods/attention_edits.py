@@ -110,9 +110,10 @@ def _edit_one(attention: Attention, stack: str, layer: int, edit: Edit) -> list:
     def replace(module: nn.Module, args: tuple) -> tuple:
         scores = kept["q"] * attention.scaling @ kept["k"].transpose(1, 2)
         if stack == "decoder":
-            future = torch.ones(scores.shape[1:], dtype=torch.bool).triu(1)
+            future = torch.ones_like(scores[0], dtype=torch.bool).triu(1)
             scores = scores.masked_fill(future, -torch.inf)
         weights = edit(stack, layer, scores.softmax(-1))
+        weights = weights.to(kept["v"])
         return ((weights @ kept["v"]).transpose(0, 1).flatten(1)[None], *args[1:])
 
     for name, projection in (
@@ -154,7 +155,7 @@ def windowed(frames: int) -> Edit:
     """Return the edit that lets a frame look at most `frames` frames away."""
 
     def edit(stack: str, layer: int, weights: Tensor) -> Tensor:
-        queries, keys = (torch.arange(count) for count in weights.shape[1:])
+        queries, keys = (torch.arange(count, device=weights.device) for count in weights.shape[1:])
         return _renormalised(weights * ((queries[:, None] - keys).abs() <= frames))
 
     return edit
@@ -164,7 +165,9 @@ def only_keys(count: int) -> Edit:
     """Return the edit that hides all keys but the first `count`: Whisper without its padding."""
 
     def edit(stack: str, layer: int, weights: Tensor) -> Tensor:
-        return _renormalised(weights * (torch.arange(weights.shape[2]) < count))
+        return _renormalised(
+            weights * (torch.arange(weights.shape[2], device=weights.device) < count)
+        )
 
     return edit
 
@@ -202,7 +205,7 @@ def frames_in_order(model, order: Int[np.ndarray, " frame"]):
 
     def moved(frames: Tensor, axis: int) -> Tensor:
         rest = torch.arange(len(places), frames.shape[axis])
-        return frames.index_select(axis, torch.cat([places, rest]))
+        return frames.index_select(axis, torch.cat([places, rest]).to(frames.device))
 
     def move_channels(module: nn.Module, args: tuple, output: Tensor) -> Tensor:
         return moved(output, 2)  # (batch, channel, frame)
@@ -214,8 +217,12 @@ def frames_in_order(model, order: Int[np.ndarray, " frame"]):
 
     if model.family == "whisper":
         handle = encoder.get_submodule("conv2").register_forward_hook(move_channels)
-    else:
+    elif hasattr(encoder, "feature_projection"):
         handle = encoder.get_submodule("feature_projection").register_forward_hook(move_frames)
+    else:
+        raise ValueError(
+            f"family is {model.family!r}, whose frames are not known to be in one place"
+        )
     try:
         yield
     finally:

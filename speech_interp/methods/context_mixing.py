@@ -19,6 +19,7 @@ from speech_interp.states.attention import (
     transformed_values_of,
     weights_of,
 )
+from speech_interp.states.layer_parts import widened
 
 __all__ = [
     "AttentionStep",
@@ -243,7 +244,7 @@ def _given_by(
     """Return what each group of keys adds to the output of the attention."""
     there = [keys.to(weights.device) for keys in groups]
     context = torch.stack([weights[:, :, keys] @ step.values[:, keys] for keys in there])
-    return context.transpose(1, 2).flatten(2) @ step.out_proj.weight.T
+    return context.transpose(1, 2).flatten(2) @ widened(step.out_proj.weight).T
 
 
 def _unit_length(vectors: Tensor) -> Tensor:

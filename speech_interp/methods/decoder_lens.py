@@ -18,7 +18,8 @@ from transformers.modeling_outputs import BaseModelOutput
 from speech_interp.methods.lenses import StatesMap, final_norm
 from speech_interp.models.processors import tokenizer_of
 from speech_interp.speech.audio import check_wave
-from speech_interp.states.hidden_states import device_of, hidden_states, model_inputs
+from speech_interp.states.hidden_states import hidden_states, model_inputs, placed
+from speech_interp.states.layer_parts import widened
 from speech_interp.states.prompts import whisper_prompt
 from speech_interp.states.scores import Written, whisper_words
 from speech_interp.states.transcripts import character_error, word_error
@@ -117,7 +118,7 @@ def read_words(
     prefix = torch.tensor(ids[:-1], device=outputs.device).expand(len(outputs), -1)
     given = BaseModelOutput(last_hidden_state=outputs)
     logits = model.module(encoder_outputs=given, decoder_input_ids=prefix).logits
-    return _by_word(logits.log_softmax(-1), words)
+    return _by_word(widened(logits).log_softmax(-1), words)
 
 
 def decoder_words(model, wave: Float[np.ndarray, " sample"], text: str) -> WordChances:
@@ -165,7 +166,7 @@ def encoder_outputs(
     The last entry is what the encoder returns, bit for bit.
     """
     values, norm = window_states(model, wave), final_norm(model)
-    values = (through(values) if through else values).to(device_of(model))
+    values = placed(model, through(values) if through else values)
     return torch.cat([norm(layer[None]) for layer in values])  # in the shape of the model's pass
 
 
@@ -224,5 +225,5 @@ def logit_lens(
         for hook in hooks:
             hook.remove()
     head = model.module.get_output_embeddings()
-    read = [head(decoder.layer_norm(states))[0].log_softmax(-1) for states in taken]
+    read = [widened(head(decoder.layer_norm(states))[0]).log_softmax(-1) for states in taken]
     return torch.stack(read).cpu()

@@ -4,7 +4,7 @@ Of each utterance only the measures of its heads are kept, never a map.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from speech_interp.methods.attention_patterns import (
     frame_labels,
     head_patterns,
 )
+from speech_interp.models.families import family_of
 from speech_interp.speech.corpus import SILENCE, Utterance
 from speech_interp.states.attention import AttentionStep, record_attention
 from speech_interp.states.frames import frame_grid
@@ -104,8 +105,7 @@ def encoder_attention(
         raise ValueError(f'by is {by!r}, expected "position" or "content"')
     known = speech_frames(model, utterance)
     count = known["speech_count"]
-    name = "input_features" if model.family == "whisper" else "input_values"
-    inputs = {name: model_inputs(model, utterance.wave)}
+    inputs = {family_of(model.family).inputs: model_inputs(model, utterance.wave)}
     if moved is None:
         return record_attention(encoder_of(model), **inputs), known
     order = np.random.default_rng(moved).permutation(count)
@@ -115,7 +115,7 @@ def encoder_attention(
         back = torch.from_numpy(np.argsort(order))
         places = torch.cat([back, torch.arange(count, steps[0].key_count)])
         # Only the weights make a map: what the layer does with its rows stays as it was.
-        steps = [replace(s, queries=s.queries[:, places], keys=s.keys[:, places]) for s in steps]
+        steps = [step.reordered(places) for step in steps]
     else:
         known["labels"] = known["labels"][order]
     return steps, known

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from speech_interp.speech.corpus import Interval
 from speech_interp.states.frames import frames_in
 from speech_interp.states.hidden_states import encoder_of, hidden_states
+from speech_interp.states.layer_parts import widened
 from speech_interp.states.transcripts import character_error
 
 #: What a token that is no letter (<s>, </s>, <unk>) writes: one sign, and one error.
@@ -102,9 +103,9 @@ def ctc_lens(
     head, norm, signs = _ctc_head(model), final_norm(model), signs_of(model)
     states = hidden_states(model, wave)
     values = through(states.values) if through else states.values
-    values = values.to(head.weight.device)
+    values = values.to(head.weight)
     # One layer at a time: a larger matrix product may round otherwise than the model's own.
-    log_probs = [head(norm(layer[None]))[0].log_softmax(-1) for layer in values]
+    log_probs = [widened(head(norm(layer[None]))[0]).log_softmax(-1) for layer in values]
     return CtcLens(torch.stack(log_probs).cpu(), states.times_s, signs)
 
 

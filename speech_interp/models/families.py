@@ -28,20 +28,25 @@ class Family:
     differentiable: bool = True  # `states.scores` makes the inputs itself, with gradients
     extractor: str = "Wav2Vec2FeatureExtractor"
     processor: str = "Wav2Vec2Processor"
-    extractor_options: Callable[[Any], dict[str, Any]] | None = None  # else do_normalize=True
+    # Without a preprocessor file: what differs from the defaults of the extractor's class, where
+    # that comes from, and what the model's line says of it.
+    extractor_options: Callable[[Any], dict[str, Any]] | None = None
+    options_from: str | None = None
+    options_said: tuple[str, ...] = ("do_normalize",)
     attentions: tuple[str, ...] = ("sdpa", "eager")
+    layer_kind: str | None = None  # one of `states.layer_parts.PARTS`, where layers are plain ones
     longest_s: float = 120.0  # of one pass: attention grows with the square of the duration
 
 
 FAMILIES: dict[str, Family] = {
     family.name: family
     for family in (
-        Family("wav2vec2"),
-        Family("hubert"),
-        Family("data2vec-audio"),
-        Family("unispeech-sat"),
+        Family("wav2vec2", layer_kind="wav2vec2"),
+        Family("hubert", layer_kind="wav2vec2"),
+        Family("data2vec-audio", layer_kind="wav2vec2"),
+        Family("unispeech-sat", layer_kind="wav2vec2"),
         Family("wav2vec2-conformer"),
-        Family("sew", grid="squeezed convolutions"),
+        Family("sew", grid="squeezed convolutions", layer_kind="wav2vec2"),
         Family(
             "wav2vec2-bert",
             inputs="input_features",
@@ -49,13 +54,17 @@ FAMILIES: dict[str, Family] = {
             differentiable=False,
             extractor="SeamlessM4TFeatureExtractor",
             processor="Wav2Vec2BertProcessor",
-            extractor_options=lambda config: {"stride": 2},
+            options_said=("stride",),
         ),
+        Family("moonshine", layers="layers", has_decoder=True, grid="moonshine"),
         Family(
             "wavlm",
+            layer_kind="wavlm",
             attentions=("eager",),
-            # The base models, alone of all, were trained on waves as they are.
+            # The class would normalise all. That base models take waves as they are is not in
+            # transformers: the line says so, and a preprocessor file has the last word.
             extractor_options=lambda config: {"do_normalize": config.feat_extract_norm == "layer"},
+            options_from="the wavlm family, not of transformers",
         ),
         Family(
             "whisper",
@@ -63,9 +72,12 @@ FAMILIES: dict[str, Family] = {
             has_decoder=True,
             inputs="input_features",
             grid="whisper",
+            layer_kind="whisper",
             extractor="WhisperFeatureExtractor",
             processor="WhisperProcessor",
             extractor_options=lambda config: {"feature_size": config.num_mel_bins},
+            options_from="the model's num_mel_bins",
+            options_said=("feature_size",),
             longest_s=30.0,
         ),
     )

@@ -15,7 +15,9 @@ from speech_interp.models.checkpoints import checkpoint_in_folder, find_checkpoi
 from speech_interp.models.families import family_of
 from speech_interp.models.modules import (
     HEADS,
+    check_precision,
     head_words,
+    in_precision,
     quiet,
     random_module,
     saved_head,
@@ -63,11 +65,12 @@ def load_model(
     attention: str = "sdpa",
     random_init: bool = False,
     device: str = "cpu",
+    dtype: str = "float32",
     seed: int = 0,
     language: str | None = None,
     task: str | None = None,
 ) -> Model:
-    """The model of checkpoint `name` in eval mode and float32; prints one line on what was taken.
+    """The model of checkpoint `name` in eval mode; prints one line on what was taken.
 
     `name` is a name on the Hub or the path of a folder. `head`: "base", "ctc", "seq2seq" or
     "classification"; None takes the one that the checkpoint was saved with, and the line says
@@ -80,11 +83,15 @@ def load_model(
     multilingual Whisper: what it writes by itself and every score start from them. None keeps what
     the checkpoint was saved with; without a language it is detected in each sound.
 
+    `dtype`: "bfloat16" or, on a GPU, "float16" takes half the memory. Whatever reads the model then
+    gives float32, of states that were rounded on their way: to 2 or 3 digits in "bfloat16".
+
     Raises CheckpointError if no source has the checkpoint, ValueError for an argument or a model
-    family that is not known.
+    family that is not known, and for "float16" on the CPU.
     """
     _check_one_of("attention", attention, ATTENTIONS)
     _check_one_of("head", head, (None, *HEADS))
+    check_precision(dtype, device)
     checkpoint = _find(name, random_init=random_init)
     config = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
     try:
@@ -98,6 +105,11 @@ def load_model(
             f"language={language!r}, task={task!r}: {checkpoint.name} ({family.name}, "
             f"head={head!r}) writes no text in a language, expected None; only a Whisper with its "
             "decoder does"
+        )
+    if head == "seq2seq" and family.name != "whisper":
+        raise ValueError(
+            f"head='seq2seq': the decoder of {checkpoint.name} ({family.name}) is not looked into, "
+            "expected None or 'base', which have its encoder; only a Whisper's is"
         )
     attention = attention if attention in family.attentions else family.attentions[0]
     words = described(checkpoint, seed if random_init else None)
@@ -117,18 +129,22 @@ def load_model(
         language, task = settle_language(checkpoint.name, module, tokenizer, language, task)
     model = Model(
         name=checkpoint.name,
-        module=module.eval().to(device),
+        module=in_precision(module.eval(), dtype).to(device),
         processor=processor,
         family=family.name,
         source="random" if random_init else checkpoint.source,
         revision=checkpoint.revision,
         is_stand_in=checkpoint.is_stand_in,
-        layer_count=module.config.num_hidden_layers,
+        # Of a model with two stacks that is the decoder's, unless the encoder's is named apart.
+        layer_count=getattr(
+            module.config, "encoder_num_hidden_layers", module.config.num_hidden_layers
+        ),
         unit_count=module.config.hidden_size,
         description=words
         + head_words(config, module, head)
         + missing
-        + language_words(language, task),
+        + language_words(language, task)
+        + f"; in {dtype}" * (dtype != "float32"),
         language=language,
         task=task,
         labels=tuple(module.config.id2label.values()) if head == "classification" else None,

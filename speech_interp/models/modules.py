@@ -14,6 +14,7 @@ HEADS = {
     "classification": "AutoModelForAudioClassification",
 }
 CLASSIFIERS = ("ForSequenceClassification", "ForAudioClassification")
+PRECISIONS = ("float32", "bfloat16", "float16")
 # Only training uses it, and several published checkpoints leave it out.
 UNUSED_PARAMETERS = ("masked_spec_embed",)
 # What somebody once wanted back from the model: it changes the form of the answer, and not ours.
@@ -92,6 +93,31 @@ def random_module(checkpoint: Checkpoint, head: str, attention: str, seed: int) 
         )
     for name, settings in _generation_config(checkpoint, head).items():
         setattr(module, name, settings)
+    return module
+
+
+def check_precision(dtype: str, device: str) -> None:
+    """Raise ValueError for a precision that is not known or not safe on the device."""
+    if dtype not in PRECISIONS:
+        raise ValueError(f"dtype={dtype!r}: expected one of {PRECISIONS}")
+    if dtype == "float16" and str(device).partition(":")[0] == "cpu":
+        raise ValueError(
+            "dtype='float16' on the CPU: it overflows above 65504 and is slow there, expected "
+            "'bfloat16' or 'float32', or a GPU"
+        )
+
+
+def in_precision(module: Any, dtype: str) -> Any:
+    """The module with its weights in another precision.
+
+    What is no weight, such as the frequencies of rotary positions, stays in float32: in half
+    precision it would name other places.
+    """
+    import torch
+
+    for values in module.state_dict(keep_vars=True).values():
+        if values.is_floating_point():
+            values.data = values.data.to(getattr(torch, dtype))
     return module
 
 

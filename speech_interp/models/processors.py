@@ -15,9 +15,10 @@ class NoTokenizerError(ValueError):
 def load_processor(folder: Path, family: Family, config: Any, *, text: bool) -> tuple[Any, str]:
     """The feature extractor, with the tokenizer where there is one, and words on what is missing.
 
-    Training leaves both files out: then the extractor is the one that the family's checkpoints
-    have, and the words, part of the model's line, say so. `text`: the head reads or writes some;
-    `config` is that of the loaded module: a tokenizer would read it as it was saved.
+    Training leaves both files out: then the extractor is the one that transformers makes by itself,
+    but for what the family's row says, and the words, part of the model's line, name both. `text`:
+    the head reads or writes some; `config` is that of the loaded module: a tokenizer would read it
+    as it was saved.
     """
     import transformers as tr
 
@@ -27,10 +28,10 @@ def load_processor(folder: Path, family: Family, config: Any, *, text: bool) -> 
         extractor = extractor_class.from_pretrained(folder, **safely)
     else:
         choose = family.extractor_options
-        options = choose(config) if choose else {"do_normalize": True}
-        said = ", ".join(f"{name}={value}" for name, value in options.items())
-        words += f"; no preprocessor file, so the default of {family.name} ({said})"
-        extractor = extractor_class(**options)
+        extractor = extractor_class(**(choose(config) if choose else {}))
+        source = family.options_from or f"transformers' {family.extractor}"
+        said = ", ".join(f"{name}={getattr(extractor, name)}" for name in family.options_said)
+        words += f"; no preprocessor file, so the default of {source} ({said})"
     if not has_tokenizer(folder):
         return extractor, words + "; no tokenizer, so no text" * text
     tokenizer = tr.AutoTokenizer.from_pretrained(folder, config=config, **safely)

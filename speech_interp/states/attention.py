@@ -1,19 +1,20 @@
-"""Records every attention of one forward pass, and knows how each family's layer goes on from it.
+"""Records every attention of one forward pass, with how its layer goes on from it.
 
 The models stay as transformers made them. Hooks keep what their projections returned; from queries,
 keys and values the attention weights follow exactly, whatever attention kernel the model ran with.
+Everything is kept in float32 where the model is in half precision.
 """
 
 from collections.abc import Callable
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-Layer = Any  # a layer or a stack of transformers, which declares no types for its parts
+from speech_interp.states.layer_parts import Attention, Layer, Part, parts_of, widened
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class AttentionStep:
     out_proj: nn.Linear
     norm_of_sum: nn.LayerNorm | None  # post-LN layers normalise the sum before they go on
     rest: Callable[[Tensor], Tensor]  # (..., unit) -> (..., unit)
+    position_bias: Float[Tensor, "head query key"] | None = None  # WavLM adds it to the scores,
+    gate: Float[Tensor, "head query"] | None = None  # after each query weighed it
 
     @property
     def key_count(self) -> int:
@@ -54,18 +57,14 @@ class AttentionStep:
         """Return f^h(x_j): what each value vector adds to the output if its weight is one."""
         return transformed_values_of(self).cpu()
 
-
-@runtime_checkable
-class Attention(Protocol):
-    """What the attentions of wav2vec2, HuBERT and Whisper in transformers have in common."""
-
-    num_heads: int
-    scaling: float
-    q_proj: nn.Linear
-    k_proj: nn.Linear
-    v_proj: nn.Linear
-    out_proj: nn.Linear
-    forward: Callable[..., tuple]
+    def reordered(self, places: Int[Tensor, " frame"]) -> "AttentionStep":
+        """Return the step with queries and keys in another order, for the weights alone."""
+        places = places.to(self.queries.device)
+        queries, keys = self.queries[:, places], self.keys[:, places]
+        if self.position_bias is None or self.gate is None:
+            return replace(self, queries=queries, keys=keys)
+        bias, gate = self.position_bias[:, places][:, :, places], self.gate[:, places]
+        return replace(self, queries=queries, keys=keys, position_bias=bias, gate=gate)
 
 
 def weights_of(
@@ -75,6 +74,8 @@ def weights_of(
     rows = torch.arange(step.query_count) if rows is None else rows
     rows = rows.to(step.queries.device)
     scores = step.queries[:, rows] @ step.keys.transpose(1, 2)
+    if step.position_bias is not None and step.gate is not None:
+        scores = scores + step.gate[:, rows, None] * step.position_bias[:, rows]
     if step.causal:
         future = torch.arange(step.key_count, device=rows.device) > rows[:, None]
         scores = scores.masked_fill(future, -torch.inf)
@@ -84,7 +85,8 @@ def weights_of(
 def transformed_values_of(step: AttentionStep) -> Float[Tensor, "head key unit"]:
     """Return `step.transformed_values()` where the model is."""
     head_unit = step.values.shape[2]
-    per_head = step.out_proj.weight.split(head_unit, dim=1)  # one (unit, head_unit) a head
+    weight = widened(step.out_proj.weight)
+    per_head = weight.split(head_unit, dim=1)  # one (unit, head_unit) a head
     return torch.stack([v @ w.T for v, w in zip(step.values, per_head, strict=True)])
 
 
@@ -92,10 +94,10 @@ def transformed_values_of(step: AttentionStep) -> Float[Tensor, "head key unit"]
 def record_attention(module: nn.Module, **inputs: object) -> list[AttentionStep]:
     """Return every attention of `module(**inputs)`: the encoder's, the decoder's, the cross ones.
 
-    `module` is a wav2vec2, HuBERT or Whisper model of transformers, with or without a head; a
-    Whisper encoder alone gives its own steps. One utterance, all of it real, all positions at once.
-    Raises ValueError for a mask that hides something, for keys of an earlier pass
-    (`past_key_values`), for several utterances, and in train mode.
+    `module` is a model of transformers of a family with plain Transformer layers, with or without a
+    head; a Whisper encoder alone gives its own steps. One utterance, all of it real, all positions
+    at once. Raises ValueError for another family, for a mask that hides something, for keys of an
+    earlier pass (`past_key_values`), for several utterances, and in train mode.
     """
     if module.training:
         raise ValueError("module is in train mode, which drops layers at random: call eval() first")
@@ -106,183 +108,67 @@ def record_attention(module: nn.Module, **inputs: object) -> list[AttentionStep]
             raise ValueError(f"{name} holds an earlier pass, expected all positions in one pass")
     device = next(module.parameters()).device
     inputs = {n: v.to(device) if torch.is_tensor(v) else v for n, v in inputs.items()}
-    parts = [*_encoder_parts(module), *_decoder_parts(module)]
+    parts = parts_of(module)
     with _kept(parts) as kept:
         module(**inputs)
-    return [part.step(kept) for part in parts if part.attention.q_proj in kept]
+    return [_step(part, kept) for part in parts if part.attention.q_proj in kept]
 
 
-def attention_modules(module: nn.Module) -> dict[tuple[str, int], Attention]:
-    """Return the attention modules of a model by stack and layer, in `record_attention`'s order."""
-    parts = [*_encoder_parts(module), *_decoder_parts(module)]
+def attention_modules(module: Layer) -> dict[tuple[str, int], Attention]:
+    """Return the attention modules of a model by stack and layer, in `record_attention`'s order.
+
+    Raises ValueError for a family whose attentions can be recorded, but not changed.
+    """
+    parts = parts_of(module)
+    if any(part.in_one_piece for part in parts):
+        raise ValueError(
+            f"the attention of {module.config.model_type} runs in one piece: its heads can be "
+            "recorded, but not changed"
+        )
     return {(part.stack, part.layer): part.attention for part in parts}
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Where an attention sits in its layer."""
+def _step(part: Part, kept: dict) -> AttentionStep:
+    attention = part.attention
 
-    stack: str
-    layer: int
-    attention: Attention
-    residual_from: nn.Module  # the module whose input is the residual stream
-    norm_of_sum: nn.LayerNorm | None
-    rest_of: Callable[[dict], Callable[[Tensor], Tensor]]
+    def by_head(values: Tensor) -> Tensor:
+        return values.unflatten(-1, (attention.num_heads, -1)).transpose(0, 1)
 
-    def step(self, kept: dict) -> AttentionStep:
-        attention = self.attention
-
-        def by_head(projection: nn.Linear) -> Tensor:
-            return kept[projection].unflatten(-1, (attention.num_heads, -1)).transpose(0, 1)
-
-        return AttentionStep(
-            stack=self.stack,
-            layer=self.layer,
-            queries=by_head(attention.q_proj) * attention.scaling,
-            keys=by_head(attention.k_proj),
-            values=by_head(attention.v_proj),
-            causal=self.stack == "decoder",
-            residual=kept[self.residual_from],
-            output=kept[attention.out_proj],
-            out_proj=attention.out_proj,
-            norm_of_sum=self.norm_of_sum,
-            rest=self.rest_of(kept),
-        )
+    bias, gate = kept.get(attention, (None, None))
+    return AttentionStep(
+        stack=part.stack,
+        layer=part.layer,
+        queries=by_head(kept[attention.q_proj]) * attention.scaling,
+        keys=by_head(kept[attention.k_proj]),
+        values=by_head(kept[attention.v_proj]),
+        causal=part.stack == "decoder",
+        residual=kept[part.residual_from],
+        output=kept[attention.out_proj],
+        out_proj=attention.out_proj,
+        norm_of_sum=part.norm_of_sum,
+        rest=part.rest_of(kept),
+        position_bias=bias,
+        gate=gate,
+    )
 
 
-def _encoder_parts(module: Layer) -> list[_Part]:
-    if module.config.model_type == "whisper":
-        base = getattr(module, "model", module)
-        return _whisper_encoder_parts(getattr(base, "encoder", base))
-    if module.config.model_type not in ("wav2vec2", "hubert"):
-        raise ValueError(
-            f"module is of the family {module.config.model_type!r}, "
-            "expected wav2vec2, hubert or whisper"
-        )
-    base = getattr(module, module.base_model_prefix, None) or module
-    encoder = base.encoder
-    pre_norm = module.config.do_stable_layer_norm
-    rest_of_layer = _rest_of_stable_layer if pre_norm else _rest_of_post_norm_layer
-    return [
-        _Part(
-            "encoder",
-            number,
-            layer.attention,
-            layer,
-            None if pre_norm else layer.layer_norm,
-            _constant(
-                _with_final_norm(
-                    rest_of_layer(layer), encoder.layer_norm if pre_norm and last else None
-                )
-            ),
-        )
-        for number, layer, last in _numbered(encoder.layers)
-    ]
-
-
-def _whisper_encoder_parts(encoder: Layer) -> list[_Part]:
-    return [
-        _Part(
-            "encoder",
-            number,
-            layer.self_attn,
-            layer,
-            None,
-            _constant(
-                _with_final_norm(_whisper_feed_forward(layer), encoder.layer_norm if last else None)
-            ),
-        )
-        for number, layer, last in _numbered(encoder.layers)
-    ]
-
-
-def _decoder_parts(module: Layer) -> list[_Part]:
-    decoder = getattr(getattr(module, "model", module), "decoder", None)
-    if decoder is None:
-        return []
-    parts = []
-    for number, layer, last in _numbered(decoder.layers):
-        feed_forward = _with_final_norm(
-            _whisper_feed_forward(layer), decoder.layer_norm if last else None
-        )
-        norm = layer.encoder_attn_layer_norm
-        after_self = _rest_of_decoder_self_attention(layer, feed_forward)
-        parts += [
-            _Part("decoder", number, layer.self_attn, layer, None, after_self),
-            _Part("cross", number, layer.encoder_attn, norm, None, _constant(feed_forward)),
-        ]
-    return parts
-
-
-def _numbered(layers: nn.ModuleList) -> list[tuple[int, Layer, bool]]:
-    return [(k, layer, k == len(layers)) for k, layer in enumerate(layers, start=1)]
-
-
-def _constant(rest: Callable) -> Callable:
-    return lambda kept: rest
-
-
-def _with_final_norm(rest: Callable, norm: nn.LayerNorm | None) -> Callable:
-    """Return `rest`, then the norm that a pre-LN stack applies after its last layer."""
-    return rest if norm is None else lambda x: norm(rest(x))
-
-
-def _rest_of_post_norm_layer(layer: Layer) -> Callable:
-    def rest(x: Tensor) -> Tensor:
-        x = layer.layer_norm(x)
-        return layer.final_layer_norm(x + layer.feed_forward(x))
-
-    return rest
-
-
-def _rest_of_stable_layer(layer: Layer) -> Callable:
-    def rest(x: Tensor) -> Tensor:
-        x = x + layer.feed_forward(layer.final_layer_norm(x))
-        adapter = getattr(layer, "adapter_layer", None)
-        return x if adapter is None else x + adapter(x)
-
-    return rest
-
-
-def _whisper_feed_forward(layer: Layer) -> Callable:
-    def rest(x: Tensor) -> Tensor:
-        return x + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(x))))
-
-    return rest
-
-
-def _rest_of_decoder_self_attention(layer: Layer, feed_forward: Callable) -> Callable:
-    """Return how the layer goes on from its self-attention: through its cross-attention."""
-
-    def rest_of(kept: dict) -> Callable:
-        attention = layer.encoder_attn
-        keys, values = (
-            kept[projection].unflatten(-1, (attention.num_heads, -1)).transpose(0, 1)
-            for projection in (attention.k_proj, attention.v_proj)
-        )
-
-        def rest(x: Tensor) -> Tensor:
-            # Queries of a cross-attention do not see one another: any number of rows is one batch.
-            queries = attention.q_proj(layer.encoder_attn_layer_norm(x.flatten(0, -2)))
-            queries = queries.unflatten(-1, (attention.num_heads, -1)).transpose(0, 1)
-            weights = (queries @ keys.transpose(1, 2) * attention.scaling).softmax(dim=-1)
-            context = (weights @ values).transpose(0, 1).flatten(1)
-            return feed_forward(x + attention.out_proj(context).view_as(x))
-
-        return rest
-
-    return rest_of
+def _gate(module: Layer, given: Tensor) -> Tensor:
+    """Return how much of the position bias each query takes, (head, query): WavLM's gate."""
+    by_head = given[0].unflatten(-1, (module.num_heads, -1)).transpose(0, 1)
+    opened = module.gru_rel_pos_linear(by_head).unflatten(-1, (2, -1)).sum(-1).sigmoid()
+    taken, scaled = opened.unbind(-1)
+    return widened(taken * (scaled * module.gru_rel_pos_const[0, :, 0] - 1) + 2)
 
 
 @contextmanager
-def _kept(parts: list[_Part]):
+def _kept(parts: list[Part]):
     """Yield a dict that fills with the outputs of the projections and with the residuals."""
-    kept: dict[nn.Module, Tensor] = {}
+    kept: dict[Any, Any] = {}  # by module
 
     def one(tensor: Tensor) -> Tensor:
         if tensor.shape[0] != 1:
             raise ValueError(f"inputs hold {tensor.shape[0]} utterances, expected 1")
-        return tensor[0].detach()
+        return widened(tensor[0].detach())
 
     def keep_output(module: nn.Module, args: tuple, output: Tensor) -> None:
         kept[module] = one(output)
@@ -290,12 +176,27 @@ def _kept(parts: list[_Part]):
     def keep_input(module: nn.Module, args: tuple, kwargs: dict) -> None:
         kept[module] = one(args[0] if args else kwargs["hidden_states"])
 
+    def keep_whole(module: Layer, args: tuple, kwargs: dict, output: tuple) -> None:
+        given = args[0] if args else kwargs["hidden_states"]
+        for projection in (module.q_proj, module.k_proj, module.v_proj):
+            kept[projection] = one(projection(given))
+        kept[module.out_proj] = one(output[0])
+        kept[module] = (widened(output[2].detach()), _gate(module, given))
+
     handles = []
     for part in parts:
-        a = part.attention
-        for projection in (a.q_proj, a.k_proj, a.v_proj, a.out_proj):
-            handles.append(projection.register_forward_hook(keep_output))
+        attention: Layer = part.attention
         handles.append(part.residual_from.register_forward_pre_hook(keep_input, with_kwargs=True))
+        if part.in_one_piece:
+            handles.append(attention.register_forward_hook(keep_whole, with_kwargs=True))
+            continue
+        for projection in (
+            attention.q_proj,
+            attention.k_proj,
+            attention.v_proj,
+            attention.out_proj,
+        ):
+            handles.append(projection.register_forward_hook(keep_output))
     try:
         yield kept
     finally:

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from speech_interp.states.layer_parts import widened
 from speech_interp.states.scores import Score, prepared_inputs
 
 
@@ -38,7 +39,7 @@ def class_log_probs(model, waves: Float[Tensor, "batch sample"]) -> Float[Tensor
             f"the head has {config.num_labels} output(s) for {config.problem_type or 'regression'}"
             ", expected classes"
         )
-    logits = model.module(prepared_inputs(model, waves)).logits
+    logits = widened(model.module(prepared_inputs(model, waves)).logits)
     return (torch.nn.functional.logsigmoid(logits) if several else logits.log_softmax(-1)).cpu()
 
 

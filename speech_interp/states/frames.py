@@ -82,6 +82,8 @@ GRIDS: dict[str, Callable[[Any, Any], FrameGrid]] = {  # of the configuration an
     "convolutions": lambda config, _: convolution_grid(config.conv_kernel, config.conv_stride),
     "squeezed convolutions": lambda config, _: _squeezed(config),
     "filterbank": lambda _, extractor: _filterbank_grid(extractor),
+    # Kernels and strides of Moonshine are no part of its configuration.
+    "moonshine": lambda *_: convolution_grid([127, 7, 3], [64, 3, 2]),
     "whisper": lambda _, extractor: _mel_grid(extractor),
 }
 

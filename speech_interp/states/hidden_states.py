@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from speech_interp.models.families import family_of
 from speech_interp.speech.audio import RATE_HZ, TooLongAudioError, as_array, check_wave
 from speech_interp.states.frames import frame_grid, frames_in
+from speech_interp.states.layer_parts import widened
 
 WHISPER_WINDOW_S = 30.0
 LONGEST_PASS_S = 120.0  # attention grows with the square of the duration
@@ -147,12 +148,22 @@ def model_inputs(model, wave: ndarray | Tensor) -> Tensor:
     inputs = features[family.inputs]
     if family.grid == "filterbank":  # a last frame that is half padding is none of the sound
         inputs = inputs[:, : frame_grid(model).count(len(wave))]
-    return inputs.to(device_of(model))
+    return placed(model, inputs)
 
 
 def device_of(model) -> torch.device:
     """Where the model is: what goes into its module goes there, and what we return comes back."""
     return next(model.module.parameters()).device
+
+
+def placed(model, values: Tensor) -> Tensor:
+    """Return values where the model is and in its precision, with gradients."""
+    return values.to(next(model.module.parameters()))
+
+
+def brought_back(values: Tensor) -> Tensor:
+    """Return what a module gave as its results are given: on the CPU, half precision as float32."""
+    return widened(values).cpu()
 
 
 def encoder_of(model) -> nn.Module:
@@ -167,6 +178,20 @@ def encoder_layers(model) -> nn.ModuleList:
     layers = encoder_of(model).get_submodule(family_of(model.family).layers)
     assert isinstance(layers, nn.ModuleList)
     return layers
+
+
+def convolutions_of(model) -> nn.Module:
+    """The convolutions over the wave, from (batch, sample) to (batch, channel, frame).
+
+    Raises ValueError for a family whose front end is not one module, as that of wav2vec2 is.
+    """
+    convolutions = getattr(encoder_of(model), "feature_extractor", None)
+    if convolutions is None:
+        raise ValueError(
+            f"family is {model.family!r}, expected one with convolutions over the wave in one "
+            "module, such as wav2vec2"
+        )
+    return convolutions
 
 
 @torch.no_grad()

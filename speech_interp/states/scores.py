@@ -19,7 +19,16 @@ from speech_interp.models.families import FAMILIES, family_of
 from speech_interp.models.processors import extractor_of, tokenizer_of
 from speech_interp.speech.audio import RATE_HZ, AnyWave, TooLongAudioError, check_scale
 from speech_interp.states.alignment import best_path, ctc_chain
-from speech_interp.states.hidden_states import device_of, encoder_layers, encoder_of, model_inputs
+from speech_interp.states.hidden_states import (
+    brought_back,
+    convolutions_of,
+    device_of,
+    encoder_layers,
+    encoder_of,
+    model_inputs,
+    placed,
+)
+from speech_interp.states.layer_parts import widened
 from speech_interp.states.prompts import whisper_prompt
 
 Score = Callable[[Float[Tensor, "batch sample"]], Float[Tensor, " batch"]]
@@ -102,10 +111,9 @@ def whisper_word_scores(model, ids: Sequence[int], words: Sequence[Written]) -> 
 
 def _next_log_probs(model, mel: Tensor, ids: Sequence[int]) -> Float[Tensor, "batch place token"]:
     """Return what the teacher-forced decoder expects after each token but the last."""
-    device = device_of(model)
-    prefix = torch.tensor(ids[:-1], device=device).expand(len(mel), -1)
-    logits = model.module(input_features=mel.to(device), decoder_input_ids=prefix).logits
-    return logits.log_softmax(-1).cpu()
+    prefix = torch.tensor(ids[:-1], device=device_of(model)).expand(len(mel), -1)
+    logits = model.module(input_features=placed(model, mel), decoder_input_ids=prefix).logits
+    return widened(logits).log_softmax(-1).cpu()
 
 
 def log_mel(model, waves: Float[Tensor, "batch sample"]) -> Float[Tensor, "batch bin frame"]:
@@ -141,7 +149,7 @@ def ctc_log_probs(
     model, waves: Float[Tensor, "batch sample"]
 ) -> Float[Tensor, "batch frame label"]:
     """Return the log-probability of every label in every frame."""
-    return model.module(prepared_inputs(model, waves)).logits.log_softmax(-1).cpu()
+    return widened(model.module(prepared_inputs(model, waves)).logits).log_softmax(-1).cpu()
 
 
 def ctc_score(model, labels: Sequence[int]) -> Score:
@@ -248,7 +256,7 @@ def layer_states(
         pass
     finally:
         hook.remove()
-    return taken[0].cpu()
+    return brought_back(taken[0])
 
 
 class _Reached(Exception):
@@ -256,17 +264,16 @@ class _Reached(Exception):
 
 
 def convolution_features(model, waves: Tensor) -> Float[Tensor, "batch channel frame"]:
-    """Return what the convolutions of wav2vec2 or HuBERT give, before any Transformer layer."""
-    extractor = encoder_of(model).get_submodule("feature_extractor")
-    return extractor(prepared_inputs(model, waves)).cpu()
+    """Return what the convolutions over the wave give, before any Transformer layer."""
+    return brought_back(convolutions_of(model)(prepared_inputs(model, waves)))
 
 
 def on_features(model, score: Score, wave: Float[Tensor, "1 sample"]) -> Callable:
     """Return the score as a function of the convolution features (batch, channel, frame)."""
-    extractor, device = encoder_of(model).get_submodule("feature_extractor"), device_of(model)
+    extractor = convolutions_of(model)
 
     def of_features(features: Tensor) -> Tensor:
-        handle = extractor.register_forward_hook(lambda *_: features.to(device))
+        handle = extractor.register_forward_hook(lambda *_: placed(model, features))
         try:
             return score(wave.expand(len(features), -1))
         finally:
@@ -280,16 +287,16 @@ def prepared_inputs(model, waves: Float[Tensor, "batch sample"]) -> Tensor:
 
     Waves have mean 0 and variance 1 where the model's feature extractor makes them so.
     """
-    family, waves = family_of(model.family), waves.to(device_of(model))
+    family = family_of(model.family)
     if not family.differentiable:
         raise ValueError(
             f"the front end of {family.name} gives no gradients, so its sounds have no score here; "
             "expected one of " + ", ".join(n for n, f in FAMILIES.items() if f.differentiable)
         )
     if family.inputs == "input_features":
-        return log_mel(model, waves)
+        return placed(model, log_mel(model, waves))
     check_scale(waves, name="waves")
     if not extractor_of(model).do_normalize:
-        return waves
+        return placed(model, waves)
     centred = waves - waves.mean(1, keepdim=True)
-    return centred / (waves.var(1, unbiased=False, keepdim=True) + 1e-7).sqrt()
+    return placed(model, centred / (waves.var(1, unbiased=False, keepdim=True) + 1e-7).sqrt())

@@ -5,7 +5,7 @@ import torch
 
 from speech_interp.speech.corpus import Utterance
 from speech_interp.states.alignment import words_of
-from speech_interp.states.hidden_states import model_inputs
+from speech_interp.states.hidden_states import brought_back, model_inputs
 from speech_interp.states.prompts import whisper_prompt
 from speech_interp.states.scores import whisper_score
 from speech_interp.states.transcripts import character_error
@@ -42,7 +42,7 @@ def whisper_log_prob(model, utterance: Utterance) -> float:
 def ctc_quality(model, utterance: Utterance) -> tuple[float, float]:
     """Return log-probability by letter and character error of a CTC model, from one pass."""
     ids = target_ids(model, utterance)
-    logits = model.module(model_inputs(model, utterance.wave)).logits
+    logits = brought_back(model.module(model_inputs(model, utterance.wave)).logits)
     log_probs = logits.log_softmax(-1).transpose(0, 1)
     loss = torch.nn.functional.ctc_loss(
         log_probs,

@@ -17,7 +17,8 @@ from torch import Tensor
 from speech_interp.models.processors import tokenizer_of
 from speech_interp.speech.audio import RATE_HZ
 from speech_interp.speech.corpus import Utterance
-from speech_interp.states.hidden_states import device_of
+from speech_interp.states.hidden_states import device_of, placed
+from speech_interp.states.layer_parts import widened
 from speech_interp.states.prompts import whisper_prompt
 from speech_interp.states.scores import tokens_of
 
@@ -95,7 +96,7 @@ def log_odds(
     longest = len(max(rows, key=len))
     filled = [[*row, *[choice.blank] * (longest - len(row))] for row in rows]
     ids = torch.tensor(filled, device=device_of(model))
-    encoded = BaseModelOutput(states.to(device_of(model)))
+    encoded = BaseModelOutput(placed(model, states))
     first = model.module(encoder_outputs=encoded, decoder_input_ids=ids[:1, :1], use_cache=True)
     first.past_key_values.batch_repeat_interleave(len(rows))
     logits = model.module(
@@ -106,7 +107,7 @@ def log_odds(
         row = i * len(heads) + heads.index(tuple(spelling[:-1]))
         # A token is predicted where the one before it was read; the first token of all was cut off.
         at = len(prefixes[i]) - 2
-        log_probs = logits[row, at : at + len(spelling)].log_softmax(-1).cpu().double()
+        log_probs = widened(logits[row, at : at + len(spelling)]).log_softmax(-1).cpu().double()
         scores[i, j] = log_probs[range(len(spelling)), spelling].sum()
     return scores
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from speech_interp.speech.audio import check_wave
 from speech_interp.states.frames import frame_grid
-from speech_interp.states.hidden_states import device_of, encoder_of
+from speech_interp.states.hidden_states import brought_back, convolutions_of, encoder_of, placed
 
 
 def padding_change(
@@ -46,14 +46,14 @@ def padding_change(
 def _last_layer(model, wave: ndarray, mask: Tensor | None = None) -> Float[Tensor, "frame unit"]:
     # The scale of the wave is left as it is: zeros would change that too, for models that have it.
     check_wave(wave)
-    inputs = torch.tensor(wave, dtype=torch.float32, device=device_of(model))[None]
+    inputs = placed(model, torch.tensor(wave, dtype=torch.float32))[None]
     mask = None if mask is None else mask.to(inputs.device)
     states = encoder_of(model)(inputs, attention_mask=mask).last_hidden_state[0]
-    return states[: frame_grid(model).count(len(wave))]
+    return brought_back(states[: frame_grid(model).count(len(wave))])
 
 
 def _norm_over_time(model) -> nn.GroupNorm:
-    first = encoder_of(model).get_submodule("feature_extractor.conv_layers.0")
+    first = convolutions_of(model).get_submodule("conv_layers.0")
     norm = getattr(first, "layer_norm", None)
     if not isinstance(norm, nn.GroupNorm):
         raise ValueError(

@@ -26,7 +26,7 @@ from speech_interp.methods.context_mixing import (
 )
 from speech_interp.methods.word_maps import word_frames
 from speech_interp.speech.corpus import Utterance
-from speech_interp.states.hidden_states import encoder_of, model_inputs
+from speech_interp.states.hidden_states import brought_back, encoder_of, model_inputs
 from speech_interp.studies.homophones import Choice, whisper_choice
 
 Places = dict[str, dict]  # for each stack, the arguments of `word_map` that say who is where
@@ -118,7 +118,7 @@ def _read(model, utterance: Utterance, measures: Mapping[str, Measure]) -> Sente
     return SentenceRows(
         utterance=utterance,
         choice=choice,
-        states=states[0].cpu(),
+        states=brought_back(states[0]),
         scores={key: m.scores for key, m in found.items()} | rolled,
         outside={key: torch.stack([m.pause, m.padding], dim=1) for key, m in found.items()},
         sizes={

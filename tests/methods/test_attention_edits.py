@@ -4,11 +4,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tiny
 import torch
-from recorded_attention import FAMILIES, layers_of, recorded, tiny_inputs, tiny_model
+from recorded_attention import FAMILIES as RECORDED
+from recorded_attention import layers_of, recorded, tiny_inputs, tiny_model
 
 from speech_interp.methods import attention_edits as edits
 from speech_interp.states.attention import attention_modules, record_attention
+
+FAMILIES = [name for name in RECORDED if not name.startswith("wavlm")]  # it is refused
 
 
 def output(model, inputs):
@@ -186,3 +190,11 @@ def test_averaged_attention_is_that_of_even_rows_and_ends_with_the_block(family)
 def test_a_stack_that_is_not_there_is_named():
     with pytest.raises(ValueError, match=r"stack is 'cross', expected one of \['encoder'\]"):
         edits.all_heads(recorded("wav2vec2")[0], "cross")
+
+
+def test_frames_of_a_family_without_a_known_place_are_not_moved():
+    with (
+        pytest.raises(ValueError, match="'moonshine', whose frames are not known"),
+        edits.frames_in_order(tiny.tiny_model("moonshine"), np.arange(3)),
+    ):
+        pass

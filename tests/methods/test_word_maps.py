@@ -131,5 +131,5 @@ def test_what_cannot_be_mapped_says_why():
         ValueError, match=r"u: 'it' at 0\.300-0\.305 s holds the centre of no frame"
     ):
         word_frames(model, noise(words=short))
-    with pytest.raises(ValueError, match="wavlm"):
-        word_maps(tiny_model("wavlm"), noise())
+    with pytest.raises(ValueError, match="wav2vec2-conformer"):
+        word_maps(tiny_model("wav2vec2-conformer"), noise())

@@ -18,7 +18,7 @@ from speech_interp.states.hidden_states import encoder_layers, hidden_states
 
 WAVE = np.random.default_rng(0).normal(0.05, 0.3, 8000).astype(np.float32)
 WAVES = torch.tensor(WAVE)[None]
-NEW = ["data2vec-audio", "unispeech-sat", "wav2vec2-conformer", "sew", "wav2vec2-bert"]
+NEW = ["moonshine", "data2vec-audio", "unispeech-sat", "wav2vec2-conformer", "sew", "wav2vec2-bert"]
 
 
 @pytest.fixture
@@ -61,7 +61,14 @@ def test_new_family_loads_as_it_was_saved(save, tmp_path, name, extractor):
     assert (hidden_states(twin, WAVE).values - found.values).abs().max() > 1e-3
 
 
-@pytest.mark.parametrize("name", NEW)
+def test_the_decoder_of_another_family_than_whisper_is_refused(save, tmp_path):
+    save("moonshine")
+    assert load_model(tmp_path / "small").layer_count == 3  # the decoder has 2
+    with pytest.raises(ValueError, match=r"decoder of small \(moonshine\) is not looked into"):
+        load_model(tmp_path / "small", head="seq2seq")
+
+
+@pytest.mark.parametrize("name", [name for name in NEW if name != "moonshine"])
 def test_new_family_keeps_a_classifier(save, tmp_path, name):
     import transformers
 

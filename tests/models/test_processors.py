@@ -1,16 +1,19 @@
 """Checkpoints as training leaves them: the weights and config.json, and nothing about the wave."""
 
+import inspect
 import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from checkpoint_folders import FAMILIES, isolate, save_checkpoint
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from speech_interp import load_corpus
 from speech_interp.models.checkpoint_files import CheckpointError
+from speech_interp.models.families import FAMILIES as TABLE
 from speech_interp.models.loading import load_model
 from speech_interp.models.processors import (
     NoTokenizerError,
@@ -48,7 +51,11 @@ def test_encoder_loads_with_the_default_of_its_family(tmp_path, family):
     for name, value in normalises.items():  # what the originals have, not what the test saved
         setattr(extractor_of(whole), name, value)
     torch.testing.assert_close(hidden_states(bare, WAVE).values, hidden_states(whole, WAVE).values)
-    assert f"; no preprocessor file, so the default of {family} (" in str(bare)
+    source = {
+        "wavlm": "the wavlm family, not of transformers (do_normalize=False)",
+        "whisper": "the model's num_mel_bins (feature_size=80)",
+    }.get(family, "transformers' Wav2Vec2FeatureExtractor (do_normalize=True)")
+    assert f"; no preprocessor file, so the default of {source}" in str(bare)
     assert "no preprocessor" not in str(whole)
 
 
@@ -60,6 +67,27 @@ def test_wavlm_normalises_as_its_originals_do(tmp_path, norm, normalises):
     model = load_model(folder, random_init=True)
     assert extractor_of(model).do_normalize is normalises
     assert f"(do_normalize={normalises})" in str(model)
+
+
+@pytest.mark.parametrize("family", TABLE.values(), ids=lambda family: family.name)
+def test_defaults_of_a_family_are_those_of_the_class_that_transformers_names(family):
+    """The oracle is the signature of the class, and the table of transformers."""
+    from transformers.models.auto.feature_extraction_auto import FEATURE_EXTRACTOR_MAPPING_NAMES
+
+    if (
+        family.name == "wav2vec2-bert"
+    ):  # that table has the one of waves; its processor has it right
+        processor = inspect.getsource(transformers.Wav2Vec2BertProcessor)
+        assert family.extractor in processor
+    else:
+        assert FEATURE_EXTRACTOR_MAPPING_NAMES[family.name] == family.extractor
+    made = inspect.signature(getattr(transformers, family.extractor)).parameters
+    assert {"do_normalize": True, "stride": 2, "feature_size": 80}.items() >= {
+        name: made[name].default for name in family.options_said
+    }.items()
+    # Only these differ from the class, and the model's line names where that comes from.
+    assert (family.extractor_options is None) == (family.options_from is None)
+    assert (family.extractor_options is None) == (family.name not in ("wavlm", "whisper"))
 
 
 def test_ctc_scores_labels_and_refuses_letters(tmp_path):

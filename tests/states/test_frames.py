@@ -21,6 +21,11 @@ def front_end(model, wave):
     if model.family == "wav2vec2-bert":  # each bin is normalised over time: leave that out
         options = {"do_normalize_per_mel_bins": False, "return_tensors": "pt"}
         return model.processor(wave, sampling_rate=RATE_HZ, **options).input_features[0]
+    if model.family == "moonshine":  # its group norm is over time: left out
+        encoder, frames = model.module.get_encoder(), torch.from_numpy(wave)[None, None]
+        gelu = torch.nn.functional.gelu
+        frames = gelu(encoder.conv2(torch.tanh(encoder.conv1(frames))))
+        return gelu(encoder.conv3(frames))[0].T
     extractor = model.module.base_model.feature_extractor
     for layer in extractor.conv_layers:
         if isinstance(getattr(layer, "layer_norm", None), torch.nn.GroupNorm):

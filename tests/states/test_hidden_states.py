@@ -61,8 +61,9 @@ def test_last_layer_is_before_any_final_norm(model):
     if model.family == "sew":  # parts its frames again after the last layer
         last = encoder.encoder.upsample(last[None])[0]
         final = encoder(model_inputs(model, wave)).last_hidden_state[0, : len(last)]
-    if model.family in ("whisper", "wav2vec2-conformer") or stable:
-        norm = encoder.layer_norm if model.family == "whisper" else encoder.encoder.layer_norm
+    if model.family in ("whisper", "moonshine", "wav2vec2-conformer") or stable:
+        own = model.family in ("whisper", "moonshine")
+        norm = encoder.layer_norm if own else encoder.encoder.layer_norm
         assert (last - final).abs().max() > 1e-3
         last = norm(last)
     torch.testing.assert_close(last, final, atol=1e-6, rtol=1e-5)
