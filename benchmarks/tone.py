@@ -23,7 +23,7 @@ MODELS = tuple(f"openai/whisper-{kind}" for kind in ("tiny.en", "base", "tiny", 
 
 
 def states(model, people):
-    leads_s = mixed_leads(people)
+    leads_s = mixed_leads(people, longest_s=1.0)
     x = collect(model, people, "syllables", lead_s=leads_s, progress=False).states
     return together(*(x[:, q::4] for q in range(4)))
 

@@ -42,7 +42,7 @@ def model_of(name: str, twin_seed: int):
 @cache
 def states_of(name: str, twin_seed: int = 0, lead_s: float = 0.0) -> np.ndarray:
     """Four quarters of each recorded syllable, side by side."""
-    moments_s = lead_s + mixed_leads(people())
+    moments_s = lead_s + mixed_leads(people(), longest_s=1.0)
     model = model_of(name, twin_seed)
     x = collect(model, people(), "syllables", lead_s=moments_s, progress=False).states
     return together(*(x[:, q::4] for q in range(4)))
@@ -105,7 +105,7 @@ def repitched(way: str, lead_s: float) -> np.ndarray:
         middle = np.median(heard.f0_hz[heard.f0_hz > 0])
         new = heard.f0_hz if way == "own" else np.where(heard.f0_hz > 0, middle, 0)
         sounds.append(replace(u, audio=repitch(u.wave, heard, new)))
-    moments_s = lead_s + mixed_leads(people())[moving()]
+    moments_s = lead_s + mixed_leads(people(), longest_s=1.0)[moving()]
     x = collect(
         model_of("English", 0), sounds, "syllables", layers=[LAYER], lead_s=moments_s,
         progress=False,
