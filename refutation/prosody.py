@@ -63,6 +63,7 @@ def folds_of(speakers: np.ndarray, texts: np.ndarray, variation: Variation) -> l
     return grouped_folds(speakers, texts, folds=folds, seed=variation.fold_seed)
 
 
+@cache
 def features() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Names of the vowels, four cues without formants, five with them."""
     words, every = spoken_words(), items_of("MFCC")
