@@ -13,6 +13,7 @@ from numpy import ndarray
 
 from speech_interp.speech.audio import RATE_HZ, check_wave
 from speech_interp.speech.corpus import Interval, Utterance
+from speech_interp.speech.formants import formants
 from speech_interp.states.items import Items
 from speech_interp.studies.label_checks import VOWELS
 
@@ -166,14 +167,25 @@ def target_syllables(utterances: Sequence[Utterance]) -> list[Utterance]:
 
 def vowels_of(items: Items, utterances: Sequence[Utterance]) -> Shaped[ndarray, " item"]:
     """Return the label of the first vowel in each item. Raises ValueError where there is none."""
-    of, found = {u.id: u for u in utterances}, []
-    for name, start_s, end_s in zip(items.utterances, items.start_s, items.end_s, strict=True):
-        inside = [p.label for p in of[name].phones if start_s <= _middle_s(p) < end_s]
-        vowels = [label for label in inside if label in VOWELS]
-        if not vowels:
-            raise ValueError(f"{name}: no vowel from {start_s:.3f} to {end_s:.3f} s, only {inside}")
-        found.append(vowels[0])
-    return np.array(found)
+    return np.array([vowel.label for _, vowel in _first_vowels(items, utterances)])
+
+
+def vowel_formants(items: Items, utterances: Sequence[Utterance]) -> Float[ndarray, "1 i 3"]:
+    """Return F1, F2 and F3 of the first vowel in each item, as a model of one layer.
+
+    In semitones above the speaker's mean over the items, because mouths differ in length; 0 where
+    Praat finds none. Raises ValueError for an item without a vowel, ImportError without
+    praat-parselmouth.
+    """
+    hz = []
+    for utterance, vowel in _first_vowels(items, utterances):
+        highest_hz = 5500.0 if utterance.sex == "f" else 5000.0
+        hz.append(formants(utterance.wave, [vowel], highest_hz=highest_hz)[0])
+    height = 12 * np.log2(np.array(hz))
+    for speaker in np.unique(items.speakers):
+        own = items.speakers == speaker
+        height[own] -= np.nanmean(height[own], axis=0)
+    return np.nan_to_num(height).astype(np.float32)[None]
 
 
 def spectral_tilt(wave: Float[ndarray, " sample"]) -> float:
@@ -213,6 +225,21 @@ def _period_marks(
         # The same sign as before: the highest peak and the deepest trough may change places.
         sign = np.sign(wave[marks[-1]]) or 1.0
         marks.append(low + int((sign * wave[low : high + 1]).argmax()))
+
+
+def _first_vowels(
+    items: Items, utterances: Sequence[Utterance]
+) -> list[tuple[Utterance, Interval]]:
+    """Return the utterance and the first vowel of each item."""
+    of, found = {u.id: u for u in utterances}, []
+    for name, start_s, end_s in zip(items.utterances, items.start_s, items.end_s, strict=True):
+        inside = [p for p in of[name].phones if start_s <= _middle_s(p) < end_s]
+        vowel = next((p for p in inside if p.label in VOWELS), None)
+        if vowel is None:
+            labels = [p.label for p in inside]
+            raise ValueError(f"{name}: no vowel from {start_s:.3f} to {end_s:.3f} s, only {labels}")
+        found.append((of[name], vowel))
+    return found
 
 
 def _middle_s(interval: Interval) -> float:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from speech_interp.speech.audio import AudioError
 from speech_interp.speech.corpus import Interval, Utterance, load_corpus
@@ -15,6 +16,7 @@ from speech_interp.studies.prosody import (
     spectral_tilt,
     target_syllables,
     together,
+    vowel_formants,
     vowels_of,
 )
 
@@ -211,3 +213,32 @@ def test_an_item_without_a_vowel_is_named():
     items = collect(mfcc, spoken, "phones", progress=False, keep=lambda p: p.label == "M")
     with pytest.raises(ValueError, match=r"noun: no vowel from .* only \['M'\]"):
         vowels_of(items, spoken)
+
+
+def resonant(resonances_hz, seconds=0.4):
+    """Pulses at 110 Hz through one resonator a formant."""
+    wave = np.zeros(round(seconds * RATE_HZ))
+    wave[:: RATE_HZ // 110] = 1
+    wave, radius = lfilter([1], [1, -0.95], wave), np.exp(-np.pi * 80 / RATE_HZ)
+    for hz in resonances_hz:
+        wave = lfilter([1], [1, -2 * radius * np.cos(2 * np.pi * hz / RATE_HZ), radius**2], wave)
+    return (0.5 * wave / np.abs(wave).max()).astype(np.float32)
+
+
+def test_formants_are_those_planted_whatever_the_length_of_the_mouth():
+    pytest.importorskip("parselmouth", reason="needs praat-parselmouth")
+    planted_hz = np.array([[600, 1400, 2500, 3500, 4500], [400, 2000, 2700, 3500, 4500]])
+    spoken = []
+    for speaker, length in {"long": 1.0, "short": 1.08}.items():
+        wave = np.concatenate([resonant(length * hz) for hz in planted_hz])
+        vowels = (Interval("AH", 0.0, 0.4), Interval("IY", 0.4, 0.8))
+        spoken.append(
+            Utterance(
+                id=speaker, text="", speaker=speaker, phones=vowels, syllables=vowels, audio=wave
+            )
+        )
+    items = collect(mfcc, spoken, "syllables", progress=False)
+    (found,) = vowel_formants(items, spoken)
+    steps = 12 * np.log2(planted_hz[1, :3] / planted_hz[0, :3])
+    np.testing.assert_allclose(found[1] - found[0], steps, atol=0.6)
+    np.testing.assert_allclose(found[:2], found[2:], atol=0.6)  # the speakers differ no more

@@ -1,6 +1,7 @@
 """Recordings of tones are read whole or not at all; a machine without them says what it lacks."""
 
 import hashlib
+import re
 import shutil
 
 import numpy as np
@@ -58,11 +59,53 @@ def test_a_folder_without_them_is_named(tmp_path):
         recorded_tones(tmp_path)
 
 
-def test_a_machine_that_is_no_debian_says_what_is_missing(tmp_path, monkeypatch):
+def test_without_debian_the_shipped_speaker_is_left(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("HF_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
+    alone = recorded_tones(syllables=3)
+    assert "speaker 3 is left out: Debian's gcin-voice cannot be fetched: no apt-get" in (
+        capsys.readouterr().out
+    )
+    assert {u.speaker for u in alone} == {"5"} and len(alone) == 12
     with pytest.raises(Unavailable, match="gcin-voice cannot be fetched: no apt-get"):
-        recorded_tones()
+        recorded_tones(speakers=("3",))
+
+
+def test_shipped_sound_is_what_its_card_says():
+    card = module.SHIPPED.with_name("README.md").read_text(encoding="utf-8")
+    (stated,) = re.findall(r"`chu-lo.zip` \| [\d.]+ MB \| `([0-9a-f]{64})`", card)
+    sound = module.SHIPPED.read_bytes()
+    assert hashlib.sha256(sound).hexdigest() == stated and len(sound) < 2e6
+    assert "Chu Lo" in card and "Creative Commons Attribution 3.0" in card
+
+
+def test_shipped_tones_have_the_contours_of_mandarin():
+    """As textbooks draw them: 55 stays high, 35 rises, 214 is lowest, 51 falls."""
+    every = recorded_tones(speakers=("5",))
+    counts = {name: sum(u.info["tone"] == name for u in every) for name in module.TONES.values()}
+    assert set(counts.values()) == {138}
+    heights, slopes = {}, {}
+    for u in every[::5]:
+        found = pitch(u.wave, high_hz=600.0)
+        at_s = np.array([0.3, 0.5, 0.7]) * u.duration_s
+        early, _, late = found.semitones(at_s)
+        slopes.setdefault(u.info["tone"], []).append(late - early)
+        heights.setdefault(u.info["tone"], []).append(np.median(found.f0_hz[found.f0_hz > 0]))
+    slope = {name: np.median(values) for name, values in slopes.items()}
+    height = {name: np.median(values) for name, values in heights.items()}
+    assert slope["rising"] > 0.5 and slope["falling"] < -3 and abs(slope["level"]) < 2
+    assert min(height, key=height.get) == "dipping" and height["level"] > 1.5 * height["dipping"]
+
+
+def test_so_many_syllables_are_spread_and_the_same_for_all(folder):
+    for name in ("ㄉㄚ", "ㄉㄚ2", "ㄉㄚ3", "ㄉㄚ4"):
+        put(folder, name, "3")
+        put(folder, name, "5")
+    assert {u.text for u in recorded_tones(folder)} == {"ㄇㄚ", "ㄉㄚ"}
+    one = recorded_tones(folder, syllables=1)
+    assert len({u.text for u in one}) == 1 and {u.speaker for u in one} == {"3", "5"}
+    with pytest.raises(ValueError, match="syllables is 3, expected 1 to 2"):
+        recorded_tones(folder, syllables=3)
 
 
 def tool(folder, name, lines):
