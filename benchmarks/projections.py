@@ -3,7 +3,8 @@
     python benchmarks/projections.py [--items 10000] [--units 768] [--layers 13] [--groups 20]
         [--clock wall|processor]
 
-The reference for components is `PCA().fit(layer)`, for purity `NearestNeighbors(algorithm="brute")`
+The reference for components is `PCA().fit(layer)`; both are held against the singular values of the
+same numbers in float64. For purity it is `NearestNeighbors(algorithm="brute")`
 in a loop over layers; where neighbours must come from other groups (speakers), one search for each
 group among the items of all others. On a busy machine take `OMP_NUM_THREADS=1` and the processor's
 clock.
@@ -54,6 +55,15 @@ def plain_components(layers):
     return [PCA().fit(x) for x in layers]
 
 
+def variances(found):
+    return found.explained_variance_ if isinstance(found, PCA) else found.variances
+
+
+def true_variances(x):
+    x = x.astype(np.float64)
+    return np.linalg.svd(x - x.mean(0), compute_uv=False) ** 2 / (len(x) - 1)
+
+
 def plain_purity(layers, labels):
     found = []
     for x in layers:
@@ -88,16 +98,17 @@ def main():
     size = f"{options.layers} x {options.items} x {options.units}"
     print(f"{size}, float32, {options.clock} time")
 
-    theirs, theirs_s = timed(clock, plain_components, layers)
-    print(f"scikit-learn PCA, a loop         {theirs_s:8.2f} s")
-    for name, function in (("components_by_layer", components_by_layer), ("streamed", streamed)):
-        ours, ours_s = timed(clock, function, layers)
-        gap = max(
-            np.abs(a.explained - b.explained_variance_ratio_).max()
-            for a, b in zip(ours, theirs, strict=True)
-        )
-        print(f"{name:32} {ours_s:8.2f} s  largest difference of a share {gap:.1e}")
-        assert gap < 1e-4
+    true = [true_variances(x) for x in layers]
+    ways = {
+        "scikit-learn PCA, a loop": plain_components,
+        "components_by_layer": components_by_layer,
+        "streamed": streamed,
+    }
+    for name, function in ways.items():
+        found, best_s = min((timed(clock, function, layers) for _ in range(3)), key=lambda x: x[1])
+        gap = max(np.abs(variances(a) - b).max() / b[0] for a, b in zip(found, true, strict=True))
+        print(f"{name:32} {best_s:8.2f} s  largest error {gap:.1e} of the largest variance")
+        assert gap < (1e-4 if function is plain_components else 1e-6)
     for name, plain, apart in (
         ("any neighbour", plain_purity, ()),
         ("of another group", plain_purity_apart, (groups,)),

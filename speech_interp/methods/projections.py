@@ -14,27 +14,48 @@ from jaxtyping import Float
 from scipy.linalg import eigh
 
 from speech_interp.statistics.layer_scores import LayerScores
-from speech_interp.statistics.linear import PrincipalComponents, class_means, principal_components
+from speech_interp.statistics.linear import (
+    PrincipalComponents,
+    class_means,
+    components_of_covariance,
+    principal_components,
+)
 from speech_interp.statistics.moments import Moments
 from speech_interp.statistics.resampling import Names, draw_halves, group_codes, paired_by
 from speech_interp.statistics.spaces import Space, Spaces, check_same_items, to_arrays
+
+BLOCK = 2**12  # items whose products are summed in the precision they come in
 
 
 def components_by_layer(layers: Spaces | Sequence[Moments]) -> list[PrincipalComponents]:
     """Return all principal components of every layer.
 
     `layers`: states (layer, item, unit), or for each layer the `Moments` of its one space, to
-    which the items of a long corpus were added shard by shard: the same result.
+    which the items of a long corpus were added shard by shard: the same result, to 1e-6 of the
+    largest variance for states in float32. Raises ValueError for fewer than 2 items.
     """
     collected = [layer for layer in layers if isinstance(layer, Moments)]
     if collected and len(collected) == len(layers):
         return [principal_components(layer) for layer in collected]
-    found = []
-    for states in to_arrays(cast("Spaces", layers), "layers"):
-        moments = Moments()
-        moments.add([states])
-        found.append(principal_components(moments))
-    return found
+    return [_components(states) for states in to_arrays(cast("Spaces", layers), "layers")]
+
+
+def _components(states: np.ndarray) -> PrincipalComponents:
+    """Products of float32 in blocks, summed in float64: half the time, and no digit lost to sums.
+
+    About a point near the data, since differences of near numbers lose nothing.
+    """
+    check_same_items([states], at_least=2)
+    origin = states[:BLOCK].mean(0)
+    sums = np.zeros(states.shape[1])
+    products = np.zeros((states.shape[1], states.shape[1]))
+    for start in range(0, len(states), BLOCK):
+        x = states[start : start + BLOCK] - origin
+        sums += x.sum(0, dtype=np.float64)
+        products += x.T @ x
+    mean = sums / len(states)
+    products -= np.outer(sums, mean)
+    return components_of_covariance(origin + mean, products / (len(states) - 1))
 
 
 def coordinates(

@@ -29,10 +29,17 @@ class PrincipalComponents:
 
 def principal_components(moments: Moments, space: int = 0) -> PrincipalComponents:
     """Return all principal components of a space; signs make the largest entry positive."""
-    variances, directions = np.linalg.eigh(moments.covariance(space))
+    return components_of_covariance(moments.mean(space), moments.covariance(space))
+
+
+def components_of_covariance(
+    mean: Float[np.ndarray, " unit"], covariance: Float[np.ndarray, "unit unit"]
+) -> PrincipalComponents:
+    """Return all principal components of a space with this mean and unbiased covariance."""
+    variances, directions = np.linalg.eigh(covariance)
     variances, directions = np.maximum(variances[::-1], 0), directions[:, ::-1].T
-    largest = np.take_along_axis(directions, np.abs(directions).argmax(1)[:, None], axis=1)
-    return PrincipalComponents(moments.mean(space), variances, directions * np.sign(largest))
+    sign = np.where(directions.max(1) < -directions.min(1), -1.0, 1.0)
+    return PrincipalComponents(mean, variances, sign[:, None] * directions)
 
 
 @dataclass(frozen=True)

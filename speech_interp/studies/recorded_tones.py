@@ -50,10 +50,11 @@ def recorded_tones(
 
     Raises Unavailable where nobody is left, and ValueError for a folder without any such syllable.
     """
+    sounds: dict[Key, Path | bytes]
     if folder is not None:
-        sounds = complete_files(folder, speakers)
+        sounds = {**complete_files(folder, speakers)}
     else:
-        sounds = _shipped() if SHIPPED_SPEAKER in speakers else {}
+        sounds = {**_shipped()} if SHIPPED_SPEAKER in speakers else {}
         if others := [s for s in speakers if s != SHIPPED_SPEAKER]:
             try:
                 sounds = _shared(sounds | complete_files(fetched(), others))

@@ -67,6 +67,21 @@ def test_a_voice_makes_neighbours_look_pure_unless_they_are_of_others():
     assert others == pytest.approx(4 / 9, abs=0.15)  # of nine other voices four say the same
 
 
+def test_chance_counts_the_neighbours_that_are_allowed(monkeypatch):
+    monkeypatch.setattr(neighbourhoods, "BLOCK", 50 * 7)
+    labels = np.random.default_rng(5).integers(0, 3, 50)
+    shares = []
+    for i in range(50):
+        allowed = [j for j in range(50) if SPEAKERS[j] != SPEAKERS[i] and TEXTS[j] != TEXTS[i]]
+        shares.append(np.mean([labels[j] == labels[i] for j in allowed]))
+    found = chance_purity(labels, apart=[SPEAKERS, TEXTS])
+    assert found == pytest.approx(np.mean(shares)) and found != pytest.approx(chance_purity(labels))
+    assert chance_purity(SPEAKERS, apart=[TEXTS]) == pytest.approx(1 / 5)  # of five voices
+    assert chance_purity(SPEAKERS) == pytest.approx(9 / 49)
+    with pytest.raises(ValueError, match="labels name 3 items, and some item has no others"):
+        chance_purity(list("aab"), apart=[[1, 1, 1]])
+
+
 def test_chance_is_the_mean_of_shuffled_labels():
     labels = np.array([0] * 25 + [1] * 15 + [2] * 10)
     near = nearest(STATES, count=5)

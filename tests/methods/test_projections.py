@@ -6,6 +6,7 @@ from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from speech_interp.methods.projections import (
+    BLOCK,
     component_shares,
     components_by_layer,
     coordinates,
@@ -44,6 +45,20 @@ def test_streamed_components_equal_those_of_all_items():
     for one, two in zip(components_by_layer(streams), components_by_layer(LAYERS), strict=True):
         np.testing.assert_allclose(one.variances, two.variances)
         np.testing.assert_allclose(one.directions, two.directions, atol=1e-9)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1000.0])
+def test_float32_components_equal_a_float64_decomposition(offset):
+    """Several blocks of float32, far from the origin: singular values of the same numbers."""
+    rng = np.random.default_rng(6)
+    states = rng.normal(size=(2 * BLOCK + 300, 12)) * np.geomspace(1, 0.05, 12) + offset
+    states = states.astype(np.float32)
+    exact = states.astype(np.float64)
+    _, singular, directions = np.linalg.svd(exact - exact.mean(0), full_matrices=False)
+    found, expected = components_by_layer([states])[0], singular**2 / (len(states) - 1)
+    np.testing.assert_allclose(found.variances, expected, rtol=0, atol=1e-6 * expected[0])
+    np.testing.assert_allclose(found.mean, exact.mean(0), rtol=1e-6, atol=1e-7)
+    np.testing.assert_allclose(np.abs((found.directions * directions).sum(1)), 1, atol=1e-6)
 
 
 def test_participation_ratio_of_a_known_spectrum():
@@ -162,6 +177,8 @@ def test_errors_name_what_came():
     found = components_by_layer(LAYERS[:1])[0]
     with pytest.raises(ValueError, match="count is 9, expected 1 to 8"):
         coordinates(found, LAYERS[0], count=9)
+    with pytest.raises(ValueError, match="have 1 items, expected at least 2"):
+        components_by_layer(LAYERS[:1, :1])
     with pytest.raises(ValueError, match="perplexity is 60"):
         tsne(LAYERS[0], perplexity=60)
     with pytest.raises(ValueError, match="'phone' has 3 items, scores have 60"):
