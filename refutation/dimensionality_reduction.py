@@ -6,15 +6,20 @@ import numpy as np
 
 from refutation.claims import Claim, Variation
 from speech_interp import load_corpus, load_model
+from speech_interp.methods.component_regression import regress_on_components
 from speech_interp.methods.dimension import dimension_by_layer, participation_by_layer
 from speech_interp.methods.neighbourhoods import purity
+from speech_interp.methods.probing import grouped_folds
 from speech_interp.methods.projections import (
     component_shares,
     components_by_layer,
     coordinates,
     without_labels,
 )
+from speech_interp.speech.corpus import Interval
+from speech_interp.speech.formants import formants
 from speech_interp.states.items import Items, collect, mixed_leads
+from speech_interp.statistics.predictions import correlation
 
 NAMES = {"HuBERT": "facebook/hubert-base-ls960", "Whisper": "openai/whisper-tiny.en"}
 
@@ -98,11 +103,48 @@ def clock_hides_phones(variation: Variation) -> tuple[bool, float]:
     return bool(after > before), float(after - before)
 
 
+@cache
+def formants_of(utterance: str, spans: tuple[Interval, ...]) -> np.ndarray:
+    said = next(u for u in load_corpus("sentences") if u.id == utterance)
+    return formants(said.wave, spans, highest_hz=5500 if said.sex == "f" else 5000)[:, :2]
+
+
+def this_vowel_here(variation: Variation) -> tuple[bool, float]:
+    items = chosen("HuBERT", variation)[0]
+    items = items.where(np.isin(items.labels, "IY IH EH AE AA AH AO UH UW ER".split()))
+    hz = np.empty((len(items), 2))
+    for name in np.unique(items.utterances):
+        own = np.flatnonzero(items.utterances == name)
+        spans = zip(items.labels[own], items.start_s[own], items.end_s[own], strict=True)
+        hz[own] = formants_of(str(name), tuple(Interval(*span) for span in spans))
+    measured = np.isfinite(hz).all(axis=1)
+    items, height = items.where(measured), np.log(hz[measured])
+    for voice in np.unique(items.speakers):
+        own = items.speakers == voice
+        height[own] = (height[own] - height[own].mean(0)) / height[own].std(0)
+    middle = items.states[[len(items.states) // 2]]
+    folds = grouped_folds(items.speakers, folds=len(np.unique(items.speakers)))
+    groups, rng = (items.speakers, items.texts), np.random.default_rng(variation.fold_seed)
+
+    def within(targets: np.ndarray) -> np.ndarray:
+        found = regress_on_components(middle, targets, folds, clusters=groups, kinds=items.labels)
+        return found.score(correlation)[0]
+
+    shuffled = []
+    for _ in range(10):
+        mixed = np.empty_like(height)
+        order = np.lexsort((rng.random(len(height)), items.labels, items.speakers))
+        mixed[np.lexsort((items.labels, items.speakers))] = height[order]
+        shuffled.append(within(mixed))
+    gain = within(height) - np.mean(shuffled, axis=0)
+    return bool(gain.min() > 0), float(gain.min())
+
+
 HALVES = ("speakers", "sentences")
 CLAIMS = [
     Claim(
         "Over the layers of HuBERT the participation ratio rises and the dimension of "
-        "neighbourhoods falls.",
+        "neighbourhoods, asked of 20 neighbours, falls.",
         "the smaller of the two changes from first to last layer, in logarithms", "above 0",
         wide_and_thin, (*HALVES, "fold_seed", "lead_s"),
     ),
@@ -127,6 +169,12 @@ CLAIMS = [
     Claim(
         "Without Whisper's clock more neighbours are of the same phone in layer 2.",
         "purity after less before", "above 0", clock_hides_phones,
+        (*HALVES, "fold_seed", "lead_s"),
+    ),
+    Claim(
+        "Within vowels, two components of the middle layer of HuBERT follow F1 and F2 more closely "
+        "than formants shuffled among the same vowels of the same voice.",
+        "the smaller of the two differences of r", "above 0", this_vowel_here,
         (*HALVES, "fold_seed", "lead_s"),
     ),
 ]  # fmt: skip
