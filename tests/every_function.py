@@ -296,9 +296,12 @@ def of_randomised(model):
 # Encoders with a CTC head
 
 
-@case("ctc lens", "ctc", "lenses.ctc_lens", "lenses.final_norm", "lenses.signs_of")
+@case(
+    "ctc lens", "ctc", "lenses.ctc_lens", "lenses.final_norm", "lenses.signs_of", "frames.head_grid"
+)  # fmt: skip
 def of_ctc_lens(model):
     found = lenses.ctc_lens(model, WAVE).log_probs
+    assert frames.head_grid(model).count(len(WAVE)) == found.shape[1]
     with torch.no_grad():  # the last layer is what the model itself says
         own = model.module(**sound_of(model)).logits[0].float().log_softmax(-1).cpu()
     torch.testing.assert_close(found[-1], own, atol=1e-5, rtol=1e-5)
