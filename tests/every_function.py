@@ -32,6 +32,7 @@ from speech_interp.methods import (
     games,
     head_patterns,
     lenses,
+    skipped_layers,
     word_maps,
 )
 from speech_interp.models.families import family_of
@@ -218,7 +219,7 @@ def of_patterns(model):
 @case(
     "edits", "base", "attention.attention_modules", "attention_edits.all_heads",
     "attention_edits.heads_ablated", "attention_edits.attention_edited",
-    "attention_edits.frames_in_order",
+    "attention_edits.attention_averaged", "attention_edits.frames_in_order",
 )  # fmt: skip
 def of_edits(model):
     encoder, found = states.encoder_of(model), {}
@@ -234,6 +235,8 @@ def of_edits(model):
     }.items():
         with attention_edits.attention_edited(encoder, edit):
             found[name] = states.hidden_states(model, WAVE).values
+    with attention_edits.attention_averaged(encoder):
+        found["averaged"] = states.hidden_states(model, WAVE).values
     with attention_edits.frames_in_order(model, np.arange(10)[::-1].copy()):
         found["order"] = states.hidden_states(model, WAVE).values
     return found
@@ -293,9 +296,12 @@ def of_randomised(model):
 # Encoders with a CTC head
 
 
-@case("ctc lens", "ctc", "lenses.ctc_lens", "lenses.final_norm", "lenses.signs_of")
+@case(
+    "ctc lens", "ctc", "lenses.ctc_lens", "lenses.final_norm", "lenses.signs_of", "frames.head_grid"
+)  # fmt: skip
 def of_ctc_lens(model):
     found = lenses.ctc_lens(model, WAVE).log_probs
+    assert frames.head_grid(model).count(len(WAVE)) == found.shape[1]
     with torch.no_grad():  # the last layer is what the model itself says
         own = model.module(**sound_of(model)).logits[0].float().log_softmax(-1).cpu()
     torch.testing.assert_close(found[-1], own, atol=1e-5, rtol=1e-5)
@@ -349,11 +355,13 @@ IDS = [257, 258, 261, 265, 70, 80, 90, 256]
 
 @case(
     "decoder lens", "seq2seq", "decoder_lens.decoder_lens", "decoder_lens.word_chances",
-    "decoder_lens.window_states", "decoder_lens.encoder_outputs", "decoder_lens.decoder_reading",
-    "decoder_lens.logit_lens",
+    "decoder_lens.window_states", "decoder_lens.encoder_outputs", "decoder_lens.true_ids",
+    "decoder_lens.read_words", "decoder_lens.decoder_words", "decoder_lens.logit_lens",
+    "skipped_layers.skipped_layers",
 )  # fmt: skip
 def of_decoder_lens(model):
     outputs = decoder_lens.encoder_outputs(model, WAVE)
+    ids = decoder_lens.true_ids(model, WAVE, "a b")
     written = decoder_lens.decoder_lens(model, WAVE, longest=2)
     assert len(written.ids) == len(outputs) == len(states.encoder_layers(model)) + 1
     return {
@@ -361,6 +369,13 @@ def of_decoder_lens(model):
         "outputs": outputs[:, :40].detach().float().cpu(),
         "chances": torch.as_tensor(decoder_lens.word_chances(model, WAVE, "a b").log_probs),
         "logits": decoder_lens.logit_lens(model, WAVE, IDS),
+        "read": torch.as_tensor(decoder_lens.read_words(model, outputs[-1:], ids).log_probs),
+        "by layer": torch.as_tensor(decoder_lens.decoder_words(model, WAVE, "a b").log_probs),
+    } | {
+        f"without {stack} layers": torch.as_tensor(
+            skipped_layers.skipped_layers(model, WAVE, "a b", stack=stack).log_probs
+        )
+        for stack in skipped_layers.STACKS
     }
 
 

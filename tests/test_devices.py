@@ -134,7 +134,6 @@ def test_ctc_and_alignment(tmp_path, away):
             "token": scores.ctc_token_score(model, 7, slice(2, 5))(WAVES),
             "words": scores.ctc_word_scores(model, words)(WAVES),
             "heard": torch.tensor([place for word in heard for place in word.places]),
-            "path": scores.ctc_align(log_probs[0], [7, 8]),
             "aligned": torch.tensor([w.start_s for w in align(model, utterance).words]),
         }
         features = scores.convolution_features(model, WAVES[:1]).detach()

@@ -7,7 +7,7 @@ import transformers as hf
 
 FAMILIES = ["wav2vec2", "wav2vec2-stable", "hubert", "wavlm", "whisper"]
 FAMILIES += ["data2vec-audio", "unispeech-sat", "wav2vec2-conformer", "sew", "wav2vec2-bert"]
-FAMILIES += ["moonshine"]
+FAMILIES += ["moonshine", "parakeet_ctc", "parakeet_encoder"]
 FAMILIES += ["whisper-128-bins"]  # as large-v3
 CONVOLUTIONS = {
     "conv_dim": [8] * 7,
@@ -46,6 +46,16 @@ def tiny_model(name: str, *, attention: str = "sdpa", seed: int = 0):
             decoder_num_attention_heads=2, pad_token_id=0, attn_implementation=attention,
         )  # fmt: skip
         module, processor = hf.MoonshineModel(config), hf.Wav2Vec2FeatureExtractor()
+    elif name.startswith("parakeet"):
+        config = hf.ParakeetEncoderConfig(
+            **TRANSFORMER, conv_kernel_size=5, subsampling_conv_channels=8,
+            attn_implementation=attention,
+        )  # fmt: skip
+        module, processor = hf.ParakeetEncoder(config), hf.ParakeetFeatureExtractor()
+        if name == "parakeet_ctc":
+            module = hf.ParakeetForCTC(
+                hf.ParakeetCTCConfig(encoder_config=config, vocab_size=9, pad_token_id=0)
+            )
     elif name == "wav2vec2-bert":
         config = hf.Wav2Vec2BertConfig(**TRANSFORMER, conv_depthwise_kernel_size=3)
         module, processor = hf.Wav2Vec2BertModel(config), hf.SeamlessM4TFeatureExtractor()

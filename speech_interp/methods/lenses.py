@@ -2,7 +2,8 @@
 
 The model's own head reads the states of every layer [deheerklootsHumanlikeLinguisticBiases2024].
 What stands between the last layer and the head stands between every layer and the head: nothing in
-post-LN models, whose layers end in a norm of their own; `encoder.layer_norm` in stable-LN models.
+post-LN models, whose layers end in a norm of their own; `encoder.layer_norm` in stable-LN models
+and conformers; in SEW the layer that parts its frames again.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,15 +15,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from speech_interp.models.families import family_of
 from speech_interp.speech.corpus import Interval
-from speech_interp.states.frames import frames_in
-from speech_interp.states.hidden_states import encoder_of, hidden_states
+from speech_interp.states.frames import frames_in, head_grid
+from speech_interp.states.hidden_states import encoder_of, hidden_states, placed
 from speech_interp.states.layer_parts import widened
 from speech_interp.states.transcripts import character_error
 
 #: What a token that is no letter (<s>, </s>, <unk>) writes: one sign, and one error.
 NO_LETTER = "\N{WHITE SQUARE}"
-WITH_FINAL_NORM = {"wav2vec2": False, "hubert": False, "wavlm": False, "whisper": True}
 
 StatesMap = Callable[[Float[Tensor, "layer frame unit"]], Float[Tensor, "layer frame unit"]]
 
@@ -97,55 +98,64 @@ def ctc_lens(
     """Return the `CtcLens` of a mono 16 kHz wave: the model's own head on the states of each layer.
 
     The last layer is what the model itself says, bit for bit. `through` maps the states before
-    they are read, as a tuned lens does. Raises ValueError for a model without CTC head, letters or
-    a known place of its norms, and `AudioError` as `hidden_states` does.
+    they are read, as a tuned lens does. Raises ValueError for a model without CTC head or letters,
+    and `AudioError` as `hidden_states` does.
     """
     head, norm, signs = _ctc_head(model), final_norm(model), signs_of(model)
     states = hidden_states(model, wave)
     values = through(states.values) if through else states.values
-    values = values.to(head.weight)
+    values = placed(model, values)
+    grid, log_probs = head_grid(model), []
+    frame_count = grid.count(len(wave))
     # One layer at a time: a larger matrix product may round otherwise than the model's own.
-    log_probs = [widened(head(norm(layer[None]))[0]).log_softmax(-1) for layer in values]
-    return CtcLens(torch.stack(log_probs).cpu(), states.times_s, signs)
+    for layer in values:
+        read = norm(layer[None])
+        # SEW averages frames in twos and gives one that is left over back as zeros.
+        read = nn.functional.pad(read, (0, 0, 0, frame_count - read.shape[1]))
+        log_probs.append(widened(head(read)[0]).log_softmax(-1))
+    return CtcLens(torch.stack(log_probs).cpu(), grid.times_s(frame_count), signs)
 
 
 def final_norm(model) -> nn.Module:
     """Return what stands between the encoder's last layer and whatever reads it.
 
-    The encoder's `layer_norm` in Whisper and in stable-LN models. Post-LN models apply that one
-    before layer 1, so nothing is left to do. Raises ValueError for a family not known here.
+    The encoder's `layer_norm` in Whisper, in stable-LN models and in conformers; SEW's upsampling.
+    Post-LN models apply their norm before layer 1, so nothing is left to do. The table of families
+    says which. Raises ValueError for a family not known there.
     """
-    if model.family not in WITH_FINAL_NORM:
-        raise ValueError(f"family is {model.family!r}, expected one of {tuple(WITH_FINAL_NORM)}")
-    if WITH_FINAL_NORM[model.family]:
-        return encoder_of(model).get_submodule("layer_norm")
-    if model.module.config.do_stable_layer_norm:
-        return encoder_of(model).get_submodule("encoder.layer_norm")
-    return nn.Identity()
+    place = family_of(model.family).after_layers(model.module.config)
+    return encoder_of(model).get_submodule(place) if place else nn.Identity()
 
 
 def signs_of(model) -> tuple[str, ...]:
-    """Return what each token of a CTC model writes: letters as they are, the blank nothing."""
+    """Return what each token of a CTC model writes: letters as they are, the blank nothing.
+
+    Where tokens are pieces of words, as Parakeet's, a piece that begins one begins with the gap.
+    """
     tokenizer = getattr(model.processor, "tokenizer", None)
     if tokenizer is None:
         raise ValueError("the model has no tokenizer, so nothing says which letters its head means")
-    special = {*tokenizer.all_special_ids} - {tokenizer.word_delimiter_token_id}
+    gap = getattr(tokenizer, "word_delimiter_token_id", None)
+    special = {*tokenizer.all_special_ids} - {gap}
     names = tokenizer.convert_ids_to_tokens(list(range(model.module.config.vocab_size)))
-    signs = [NO_LETTER if k in special else name for k, name in enumerate(names)]
-    signs[tokenizer.word_delimiter_token_id] = " "
+    signs = [NO_LETTER if k in special else name.replace("▁", " ") for k, name in enumerate(names)]
+    if gap is not None:
+        signs[gap] = " "
     signs[model.module.config.pad_token_id] = ""
     return tuple(signs)
 
 
-def _ctc_head(model) -> nn.Linear:
-    if not hasattr(model.module, "lm_head"):
+def _ctc_head(model) -> nn.Module:
+    head = getattr(model.module, "lm_head", None) or getattr(model.module, "ctc_head", None)
+    if head is None:
         raise ValueError(
             f"{type(model.module).__name__} has no CTC head: take a checkpoint that was fine-tuned "
             "to write letters"
         )
-    if getattr(model.module.config, "add_adapter", False):
-        raise ValueError("the model has an adapter after its last layer: no layer but that fits")
-    return model.module.lm_head
+    for extra in ("add_adapter", "use_intermediate_ffn_before_adapter"):
+        if getattr(model.module.config, extra, False):
+            raise ValueError(f"{extra}: more follows the last layer, and no layer but that fits it")
+    return head
 
 
 def _error(written: str, truth: str) -> float:

@@ -100,7 +100,8 @@ def word_frames(model, utterance: Utterance) -> tuple[list[Indices], Indices, In
                 f"{utterance.id}: {word.label!r} at {word.start_s:.3f}-{word.end_s:.3f} s holds "
                 f"the centre of no frame; they lie at {times_s[0]:.3f}-{times_s[-1]:.3f} s"
             )
-    frame_count = model.module.config.max_source_positions if grid.padded else speech_count
+    whole_window = model.family == "whisper"
+    frame_count = model.module.config.max_source_positions if whole_window else speech_count
     return group_frames(spans, speech_count=speech_count, frame_count=frame_count)
 
 

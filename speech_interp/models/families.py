@@ -16,15 +16,28 @@ HOW_TO_ADD = (
 )
 
 
+def _norm_if_stable(config: Any) -> str | None:
+    return "encoder.layer_norm" if config.do_stable_layer_norm else None
+
+
+def encoder_config(config: Any) -> Any:
+    """The part of a configuration that is about the encoder: Parakeet's lies in one of its own."""
+    return getattr(config, "encoder_config", config)
+
+
 @dataclass(frozen=True)
 class Family:
     """What differs between encoders; the names are those of transformers."""
 
     name: str  # `model_type` in config.json
     layers: str = "encoder.layers"  # of the Transformer, seen from the encoder
-    has_decoder: bool = False  # then the encoder is what get_encoder() gives, else base_model
+    # Of a configuration: what stands between the last layer and whatever reads it, seen from the
+    # encoder. Post-norm models apply their `encoder.layer_norm` before layer 1.
+    after_layers: Callable[[Any], str | None] = _norm_if_stable
+    by_get_encoder: bool = False  # the encoder is what get_encoder() gives, else base_model
     inputs: str = "input_values"  # what the feature extractor makes: the wave, or input_features
     grid: str = "convolutions"  # one of `states.frames.GRIDS`
+    head_grid: str | None = None  # of what a CTC head says, if that is another
     differentiable: bool = True  # `states.scores` makes the inputs itself, with gradients
     extractor: str = "Wav2Vec2FeatureExtractor"
     processor: str = "Wav2Vec2Processor"
@@ -43,12 +56,19 @@ FAMILIES: dict[str, Family] = {
     for family in (
         Family("wav2vec2", layer_kind="wav2vec2"),
         Family("hubert", layer_kind="wav2vec2"),
-        Family("data2vec-audio", layer_kind="wav2vec2"),
+        Family("data2vec-audio", layer_kind="wav2vec2", after_layers=lambda _: None),
         Family("unispeech-sat", layer_kind="wav2vec2"),
-        Family("wav2vec2-conformer"),
-        Family("sew", grid="squeezed convolutions", layer_kind="wav2vec2"),
+        Family("wav2vec2-conformer", after_layers=lambda _: "encoder.layer_norm"),
+        Family(
+            "sew",
+            grid="squeezed convolutions",
+            head_grid="convolutions",
+            layer_kind="wav2vec2",
+            after_layers=lambda _: "encoder.upsample",
+        ),
         Family(
             "wav2vec2-bert",
+            after_layers=lambda _: None,
             inputs="input_features",
             grid="filterbank",
             differentiable=False,
@@ -56,7 +76,30 @@ FAMILIES: dict[str, Family] = {
             processor="Wav2Vec2BertProcessor",
             options_said=("stride",),
         ),
-        Family("moonshine", layers="layers", has_decoder=True, grid="moonshine"),
+        *(
+            Family(
+                name,
+                layers="layers",
+                after_layers=lambda _: None,
+                by_get_encoder=True,
+                inputs="input_features",
+                grid="parakeet",
+                differentiable=False,
+                extractor="ParakeetFeatureExtractor",
+                processor="ParakeetProcessor",
+                extractor_options=lambda c: {"feature_size": encoder_config(c).num_mel_bins},
+                options_from="the model's num_mel_bins",
+                options_said=("feature_size",),
+            )
+            for name in ("parakeet_ctc", "parakeet_encoder")
+        ),
+        Family(
+            "moonshine",
+            layers="layers",
+            after_layers=lambda _: "layer_norm",
+            by_get_encoder=True,
+            grid="moonshine",
+        ),
         Family(
             "wavlm",
             layer_kind="wavlm",
@@ -69,7 +112,8 @@ FAMILIES: dict[str, Family] = {
         Family(
             "whisper",
             layers="layers",
-            has_decoder=True,
+            after_layers=lambda _: "layer_norm",
+            by_get_encoder=True,
             inputs="input_features",
             grid="whisper",
             layer_kind="whisper",

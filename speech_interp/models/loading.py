@@ -12,7 +12,7 @@ from typing import Any
 
 from speech_interp.models.checkpoint_files import Checkpoint, CheckpointError, weight_files
 from speech_interp.models.checkpoints import checkpoint_in_folder, find_checkpoint
-from speech_interp.models.families import family_of
+from speech_interp.models.families import encoder_config, family_of
 from speech_interp.models.modules import (
     HEADS,
     check_precision,
@@ -127,6 +127,7 @@ def load_model(
     if writes:
         tokenizer = getattr(processor, "tokenizer", None)
         language, task = settle_language(checkpoint.name, module, tokenizer, language, task)
+    sizes = encoder_config(module.config)
     model = Model(
         name=checkpoint.name,
         module=in_precision(module.eval(), dtype).to(device),
@@ -136,10 +137,8 @@ def load_model(
         revision=checkpoint.revision,
         is_stand_in=checkpoint.is_stand_in,
         # Of a model with two stacks that is the decoder's, unless the encoder's is named apart.
-        layer_count=getattr(
-            module.config, "encoder_num_hidden_layers", module.config.num_hidden_layers
-        ),
-        unit_count=module.config.hidden_size,
+        layer_count=getattr(sizes, "encoder_num_hidden_layers", sizes.num_hidden_layers),
+        unit_count=sizes.hidden_size,
         description=words
         + head_words(config, module, head)
         + missing

@@ -18,7 +18,7 @@ from numpy import ndarray
 
 from speech_interp.speech.audio import RATE_HZ, TooLongAudioError, check_wave
 from speech_interp.speech.corpus import SILENCE, Interval, Utterance
-from speech_interp.states.frames import frame_grid
+from speech_interp.states.frames import head_grid
 from speech_interp.states.hidden_states import LONGEST_PASS_S, model_inputs
 
 #: A CTC letter is a spike somewhere inside its sound: how far a word may reach beyond its letters.
@@ -201,7 +201,7 @@ def _letter_log_probs(
         )
     logits = model.module(model_inputs(model, wave)).logits[0]
     log_probs = logits.cpu().double().log_softmax(-1).numpy()
-    return log_probs, frame_grid(model).times_s(len(log_probs))
+    return log_probs, head_grid(model).times_s(len(log_probs))
 
 
 def _widened(words: Sequence[Interval], duration_s: float) -> tuple[Interval, ...]:

@@ -2,14 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, log2
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
-from speech_interp.models.families import family_of
+from speech_interp.models.families import encoder_config, family_of
 from speech_interp.models.processors import extractor_of
 from speech_interp.speech.audio import RATE_HZ
 
@@ -22,11 +22,12 @@ class FrameGrid:
     field: int  # samples a frame sees: its receptive field
     offset: float  # centre of frame 0, in samples
     padded: bool  # True if frames may reach over the edges of the sound, into padding
+    hop: int = 1  # samples: only whole hops of the sound make frames of padded ones
 
     def count(self, sample_count: int) -> int:
         """How many frames a sound of `sample_count` samples has."""
         if self.padded:
-            return ceil(sample_count / self.stride)
+            return ceil(sample_count // self.hop * self.hop / self.stride)
         return max(0, (sample_count - self.field) // self.stride + 1)
 
     def times_s(self, frame_count: int, *, first: int = 0) -> Float[ndarray, " frame"]:
@@ -42,6 +43,12 @@ class FrameGrid:
 def frame_grid(model) -> FrameGrid:
     """The frame grid of a loaded model of any family, read from its own configuration."""
     return GRIDS[family_of(model.family).grid](model.module.config, extractor_of(model))
+
+
+def head_grid(model) -> FrameGrid:
+    """The grid of what a CTC head says: another than that of the layers in SEW alone."""
+    family = family_of(model.family)
+    return GRIDS[family.head_grid or family.grid](model.module.config, extractor_of(model))
 
 
 def convolution_grid(kernels: Sequence[int], strides: Sequence[int]) -> FrameGrid:
@@ -72,6 +79,18 @@ def _filterbank_grid(feature_extractor) -> FrameGrid:
     return FrameGrid(stride=stacked * hop, field=field, offset=field / 2, padded=False)
 
 
+def _parakeet_grid(config, feature_extractor) -> FrameGrid:
+    """The grid of Parakeet's encoder: windows centred on multiples of the hop, then convolutions
+    of stride 2, padded so that frame 0 is centred on 0 s. The window's two ends weigh nothing, and
+    the pre-emphasis brings in the sample before it: of the field, only the last is never seen."""
+    stacked, reach = config.subsampling_factor, 0  # in windows to either side
+    for step in range(int(log2(stacked))):
+        reach += config.subsampling_conv_kernel_size // 2 * 2**step
+    hop, window = feature_extractor.hop_length, feature_extractor.win_length
+    field = 2 * reach * hop + window
+    return FrameGrid(stride=stacked * hop, field=field, offset=0.0, padded=True, hop=hop)
+
+
 def _squeezed(config) -> FrameGrid:
     """The grid within SEW's Transformer, which averages neighbours and parts them only after it."""
     squeeze = config.squeeze_factor
@@ -84,6 +103,7 @@ GRIDS: dict[str, Callable[[Any, Any], FrameGrid]] = {  # of the configuration an
     "filterbank": lambda _, extractor: _filterbank_grid(extractor),
     # Kernels and strides of Moonshine are no part of its configuration.
     "moonshine": lambda *_: convolution_grid([127, 7, 3], [64, 3, 2]),
+    "parakeet": lambda config, extractor: _parakeet_grid(encoder_config(config), extractor),
     "whisper": lambda _, extractor: _mel_grid(extractor),
 }
 

@@ -130,7 +130,7 @@ def frames_or_nearest(states: HiddenStates, interval) -> slice:
 
 def model_inputs(model, wave: ndarray | Tensor) -> Tensor:
     """What the encoder takes: the normalised wave (1, sample), Whisper's mel (1, bin, frame),
-    w2v-BERT's stacked filterbank (1, frame, bin).
+    w2v-BERT's stacked filterbank and Parakeet's (1, frame, bin).
 
     Raises TooLongAudioError for what one pass does not take, which Whisper's extractor would cut
     off, and another `AudioError` for what is no wave in [-1, 1].
@@ -148,6 +148,8 @@ def model_inputs(model, wave: ndarray | Tensor) -> Tensor:
     inputs = features[family.inputs]
     if family.grid == "filterbank":  # a last frame that is half padding is none of the sound
         inputs = inputs[:, : frame_grid(model).count(len(wave))]
+    if family.grid == "parakeet":  # one window more than its mask holds
+        inputs = inputs[:, : int(features["attention_mask"].sum())]
     return placed(model, inputs)
 
 
@@ -168,7 +170,7 @@ def brought_back(values: Tensor) -> Tensor:
 
 def encoder_of(model) -> nn.Module:
     """The module that takes `model_inputs`: without the CTC head, without Whisper's decoder."""
-    if family_of(model.family).has_decoder:
+    if family_of(model.family).by_get_encoder:
         return model.module.get_encoder()
     return model.module.base_model
 

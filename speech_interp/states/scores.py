@@ -12,13 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from speech_interp.models.families import FAMILIES, family_of
 from speech_interp.models.processors import extractor_of, tokenizer_of
 from speech_interp.speech.audio import RATE_HZ, AnyWave, TooLongAudioError, check_scale
-from speech_interp.states.alignment import best_path, ctc_chain
 from speech_interp.states.hidden_states import (
     brought_back,
     convolutions_of,
@@ -203,18 +202,6 @@ def ctc_word_scores(model, words: Sequence[Written]) -> Score:
         return torch.stack([log_probs[:, w.places, w.tokens].mean(1) for w in words], dim=1)
 
     return score
-
-
-def ctc_align(
-    log_probs: Float[Tensor, "frame label"], labels: Sequence[int], *, blank: int = 0
-) -> Int[Tensor, " frame"]:
-    """Return for each frame which of `labels` the best path writes there: its place, or -1.
-
-    Raises `AlignmentError`, a ValueError, if the frames are too few for the labels.
-    """
-    chain = ctc_chain(labels, range(len(labels)), gap=blank)
-    path, _ = best_path(log_probs.detach().cpu().double().numpy(), chain)
-    return torch.from_numpy(chain.owners[path])
 
 
 # Output heads on the states of one layer

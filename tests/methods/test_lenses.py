@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 import transformers as hf
-from tiny import CONVOLUTIONS, TRANSFORMER
+from tiny import CONVOLUTIONS, TRANSFORMER, tiny_model
 
 from speech_interp import load_corpus, load_model
 from speech_interp.methods.lenses import NO_LETTER, CtcLens, ctc_lens, final_norm, signs_of
@@ -19,12 +19,25 @@ CLASSES = {
     "wav2vec2": (hf.Wav2Vec2Config, hf.Wav2Vec2ForCTC),
     "hubert": (hf.HubertConfig, hf.HubertForCTC),
     "wavlm": (hf.WavLMConfig, hf.WavLMForCTC),
+    "unispeech-sat": (hf.UniSpeechSatConfig, hf.UniSpeechSatForCTC),
+    "data2vec-audio": (hf.Data2VecAudioConfig, hf.Data2VecAudioForCTC),
+    "sew": (hf.SEWConfig, hf.SEWForCTC),
+    "wav2vec2-conformer": (hf.Wav2Vec2ConformerConfig, hf.Wav2Vec2ConformerForCTC),
 }
-EVERY = [(family, stable) for family in CLASSES for stable in (False, True)]
+ALWAYS_ALIKE = ["data2vec-audio", "sew", "wav2vec2-conformer"]  # stable or not makes no difference
+WITH_NORM = [(n, stable) for n in CLASSES for stable in (False, True) if n not in ALWAYS_ALIKE]
+WITH_NORM += [(name, False) for name in ALWAYS_ALIKE]
+EVERY = [*WITH_NORM, ("wav2vec2-bert", False), ("parakeet_ctc", False)]
 
 
-class Processor(hf.Wav2Vec2FeatureExtractor):
+class Processor:
     """A feature extractor with a tokenizer beside it."""
+
+    def __init__(self, feature_extractor):
+        self.feature_extractor = feature_extractor
+
+    def __call__(self, wave, **options):
+        return self.feature_extractor(wave, **options)
 
     tokenizer = SimpleNamespace(
         all_special_ids=[0, 1, 2, 3, 4],
@@ -35,19 +48,26 @@ class Processor(hf.Wav2Vec2FeatureExtractor):
 
 def ctc_model(family="wav2vec2", stable=False, *, seed=0):
     torch.manual_seed(seed)
+    tiny = tiny_model(family, seed=seed)
+    tiny.processor = Processor(tiny.processor)
+    if (family, False) not in WITH_NORM:
+        tiny.module.config.vocab_size, tiny.module.config.pad_token_id = len(TOKENS), 0
+        tiny.module = hf.AutoModelForCTC.from_config(tiny.module.config).eval()
+        return tiny
     config_class, module_class = CLASSES[family]
     config = config_class(
-        **CONVOLUTIONS, **TRANSFORMER, vocab_size=9, initializer_range=0.3,
+        **CONVOLUTIONS | ({"conv_dim": [8] * 13} if family == "sew" else {}),
+        **TRANSFORMER, vocab_size=9, initializer_range=0.3,
         do_stable_layer_norm=stable, feat_extract_norm="layer" if stable else "group",
         attn_implementation="eager" if family == "wavlm" else "sdpa",
     )  # fmt: skip
-    module = module_class(config).eval()
+    tiny.module = module_class(config).eval()
     # A norm that changes nothing would hide that it was left out, or applied twice.
     with torch.no_grad():
-        norm = getattr(module, module.base_model_prefix).encoder.layer_norm
+        norm = tiny.module.base_model.encoder.layer_norm
         norm.weight.uniform_(0.3, 3)
         norm.bias.normal_()
-    return SimpleNamespace(module=module, processor=Processor(do_normalize=True), family=family)
+    return tiny
 
 
 def noise(seed=0, count=8000):
@@ -83,7 +103,7 @@ def test_layer_k_is_what_the_model_says_without_the_layers_above(family, stable)
     assert torch.equal(lens.log_probs[-1], own_log_probs(model, wave))
 
 
-@pytest.mark.parametrize(("family", "stable"), EVERY)
+@pytest.mark.parametrize(("family", "stable"), WITH_NORM)
 def test_where_the_final_norm_stands(family, stable):
     """Settled by hooks: does the norm run before the first layer, or after the last?"""
     model, order, left = ctc_model(family, stable), [], []
@@ -99,12 +119,17 @@ def test_where_the_final_norm_stands(family, stable):
         given = encoder_of(model)(inputs, output_hidden_states=True)
     for hook in hooks:
         hook.remove()
-    assert order == (["first", "last", "norm"] if stable else ["norm", "first", "last"])
-    assert (final_norm(model) is norm) == stable
-    assert isinstance(final_norm(model), torch.nn.Identity) != stable
+    after = order == ["first", "last", "norm"]
+    assert after or order == ["norm", "first", "last"]
+    assert after == (stable or family == "wav2vec2-conformer")
     last = left[0][0] if isinstance(left[0], tuple) else left[0]
+    if family == "sew":  # nothing normalises, but each frame is parted in two
+        assert final_norm(model) is encoder_of(model).encoder.upsample
+        return
+    assert (final_norm(model) is norm) == after
+    assert isinstance(final_norm(model), torch.nn.Identity) != after
     with torch.no_grad():
-        assert torch.equal(given.last_hidden_state, norm(last) if stable else last)
+        assert torch.equal(given.last_hidden_state, norm(last) if after else last)
     # What transformers lists as the last hidden state stands before the norm, in every family.
     assert torch.equal(given.hidden_states[-1], last)
 
@@ -178,6 +203,26 @@ def test_a_map_that_turns_the_states_is_read_through():
     assert torch.equal(upside_down.log_probs, plain.log_probs.flip(0))
 
 
+@pytest.mark.parametrize("count", [8000, 8320])  # 24 and 25 frames of 20 ms
+def test_frames_of_sew_lie_where_its_head_has_them_not_where_its_layers_do(count):
+    lens = ctc_lens(ctc_model("sew"), noise(0, count))
+    frames = (count - 400) // 320 + 1
+    assert lens.log_probs.shape[1] == frames
+    np.testing.assert_allclose(lens.times_s, 0.0125 + 0.02 * np.arange(frames))
+
+
+def test_pieces_of_words_begin_with_the_gap():
+    model = ctc_model("parakeet_ctc")
+    pieces = ["<pad>", "▁A", "B", "▁", "L", "R", "▁R", "<unk>", "."]
+    model.processor.tokenizer = SimpleNamespace(
+        all_special_ids=[0, 7], convert_ids_to_tokens=lambda ids: [pieces[i] for i in ids]
+    )
+    assert signs_of(model) == ("", " A", "B", " ", "L", "R", " R", NO_LETTER, ".")
+    path = torch.nn.functional.one_hot(torch.tensor([[1, 2, 0, 6, 6, 2]]), 9)
+    lens = CtcLens(path.float(), 0.08 * np.arange(6), signs_of(model))
+    assert lens.texts() == ["AB RB"]
+
+
 def test_silence_is_read_and_no_sound_is_refused():
     lens = ctc_lens(ctc_model(), np.zeros(8000, np.float32))
     assert lens.log_probs.isfinite().all() and len(lens.texts()) == 4
@@ -191,9 +236,9 @@ def test_a_model_that_cannot_be_read_says_why():
     with pytest.raises(ValueError, match="Wav2Vec2Model has no CTC head"):
         ctc_lens(no_head, noise())
     other = SimpleNamespace(**vars(model) | {"family": "conformer"})
-    with pytest.raises(ValueError, match="family is 'conformer', expected one of"):
+    with pytest.raises(ValueError, match="a conformer model, expected one of"):
         ctc_lens(other, noise())
-    wordless = SimpleNamespace(**vars(model) | {"processor": hf.Wav2Vec2FeatureExtractor()})
+    wordless = SimpleNamespace(**vars(model) | {"processor": model.processor.feature_extractor})
     with pytest.raises(ValueError, match="no tokenizer"):
         ctc_lens(wordless, noise())
     model.module.config.add_adapter = True

@@ -2,7 +2,7 @@
 
 import pytest
 from every_function import CASES, NO_NUMBERS, listed, model_with
-from family_table import HEADS, METHODS, methods_row, places_row, shown, works
+from family_table import HEADS, METHODS, half_precision, methods_row, places_row, shown, works
 from tiny import FAMILIES as TINY
 
 from speech_interp.models.families import FAMILIES
@@ -43,6 +43,17 @@ def test_a_cell_tells_a_refusal_from_a_fault(monkeypatch):
     with pytest.raises(AttributeError, match="no such thing"):
         works.__wrapped__("hubert", "probing")
     assert works("hubert", "decoder lens") == "none"
+
+
+def test_half_precision_that_is_off_is_not_a_yes(monkeypatch):
+    import family_table
+
+    def broken(module, dtype):
+        for parameter in module.parameters():
+            parameter.data = parameter.data + 0.1
+
+    monkeypatch.setattr(family_table, "in_precision", broken)
+    assert half_precision.__wrapped__("hubert") == "no" and half_precision("hubert") == "yes"
 
 
 @pytest.mark.parametrize("name", TINY)

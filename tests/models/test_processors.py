@@ -85,9 +85,10 @@ def test_defaults_of_a_family_are_those_of_the_class_that_transformers_names(fam
     assert {"do_normalize": True, "stride": 2, "feature_size": 80}.items() >= {
         name: made[name].default for name in family.options_said
     }.items()
+    own = ("wavlm", "whisper", "parakeet_ctc", "parakeet_encoder")
     # Only these differ from the class, and the model's line names where that comes from.
     assert (family.extractor_options is None) == (family.options_from is None)
-    assert (family.extractor_options is None) == (family.name not in ("wavlm", "whisper"))
+    assert (family.extractor_options is None) == (family.name not in own)
 
 
 def test_ctc_scores_labels_and_refuses_letters(tmp_path):

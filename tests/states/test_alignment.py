@@ -151,6 +151,15 @@ def test_planted_words_are_found_where_they_were_planted():
     assert found.audio is utterance.audio and found.id == "u"
 
 
+def test_words_of_sew_lie_where_its_head_writes_them():
+    """Its layers have a frame every 40 ms, its head one every 20 ms, as that of wav2vec2."""
+    model, utterance = planted(CAB)
+    utterance = replace(utterance, text="cab it so")
+    expected = align(model, utterance).words
+    model.family, model.module.config.squeeze_factor = "sew", 2
+    assert align(model, utterance).words == expected
+
+
 def test_words_stay_in_order_and_inside_the_sound():
     model, utterance = planted({0: "A", 1: "|", 2: "B", 98: "|", 99: "C"}, seconds=2.01)
     words = align(model, replace(utterance, text="a b c")).words

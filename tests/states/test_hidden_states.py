@@ -118,7 +118,9 @@ def test_silence_in_the_middle_of_a_study_is_no_error(model):
     assert hidden_states(model, np.zeros(1600, np.float32)).values.isfinite().all()
 
 
-@pytest.mark.parametrize("family", ["wav2vec2-stable", "whisper", "sew", "wav2vec2-bert"])
+@pytest.mark.parametrize(
+    "family", ["wav2vec2-stable", "whisper", "sew", "wav2vec2-bert", "parakeet_ctc"]
+)
 def test_stream_gives_every_frame_once(family):
     model, wave = tiny_model(family), noise(7.3)
     whole = hidden_states(model, wave)

@@ -47,25 +47,6 @@ def test_ctc_score_is_the_sum_over_all_paths():
     )
 
 
-def test_ctc_alignment_is_the_best_of_all_paths():
-    torch.manual_seed(0)
-    for labels in ([2, 2, 3], [1], [3, 1], []):
-        log_probs = torch.randn(6, 4).log_softmax(-1)
-        best, best_path = -np.inf, None
-        for path in itertools.product(range(4), repeat=6):
-            merged = [label for label, _ in itertools.groupby(path)]
-            if [label for label in merged if label != 0] == labels:
-                value = float(log_probs[range(6), list(path)].sum())
-                if value > best:
-                    best, best_path = value, path
-        places = scores.ctc_align(log_probs, labels).tolist()
-        written = [labels[p] if p >= 0 else 0 for p in places]
-        assert tuple(written) == best_path
-        assert sorted({p for p in places if p >= 0}) == list(range(len(labels)))
-    with pytest.raises(ValueError, match="needs at least 5 frames, the sound has 4"):
-        scores.ctc_align(torch.randn(4, 3).log_softmax(-1), [1, 2, 1, 2, 1])
-
-
 def test_ctc_scores_prepare_the_wave_as_the_processor_does():
     model, wave = ctc_model(), noise()
     inputs = model.processor(wave, sampling_rate=16_000, return_tensors="pt").input_values
