@@ -1,4 +1,4 @@
-"""Whisper on less than its 30 seconds: fifteen times faster for sounds of a second.
+"""Whisper on less than its 30 seconds: ten times faster for sounds of a second.
 
 The encoder was trained on windows of 30 s, silence included, and nobody promises that its states
 stay as they are without the silence: compare the two on some of your sounds before you rely on it.
@@ -14,7 +14,7 @@ from speech_interp.states.frames import frame_grid
 from speech_interp.states.hidden_states import (
     WHISPER_WINDOW_S,
     HiddenStates,
-    encoder_layers,
+    encoder_of,
     hidden_states,
 )
 
@@ -22,8 +22,8 @@ from speech_interp.states.hidden_states import (
 def short_window(model, *, window_s: float) -> Callable[[Float[ndarray, " sample"]], HiddenStates]:
     """Return a function from a wave to its states, as `hidden_states`, in a window of `window_s`.
 
-    The frames after `window_s` seconds are cut off before the first Transformer layer, those that
-    stay keep their positions: no layer sees the silence behind. For `collect` in place of a model.
+    What lies after `window_s` seconds is cut off before the convolutions, and the positions with
+    it: no layer sees the silence behind. For `collect` in place of a model.
 
     Raises ValueError for a family other than Whisper and for a window that is over 30 s or no whole
     number of frames; the function raises TooLongAudioError for a wave longer than the window.
@@ -40,8 +40,11 @@ def short_window(model, *, window_s: float) -> Callable[[Float[ndarray, " sample
             f"{WHISPER_WINDOW_S:.0f} s"
         )
 
-    def crop(_, args):
-        return args[0][:, :frame_count], *args[1:]
+    def crop_mel(_, args):  # (1, bin, mel frame), two of which make a frame
+        return (args[0][..., : 2 * frame_count],)
+
+    def crop_positions(_, args):
+        return (args[0][:frame_count],)
 
     def states_in_window(wave: Float[ndarray, " sample"]) -> HiddenStates:
         wave = as_array(wave)
@@ -49,10 +52,14 @@ def short_window(model, *, window_s: float) -> Callable[[Float[ndarray, " sample
             raise TooLongAudioError(
                 f"wave: {len(wave) / RATE_HZ:.2f} s, the window takes at most {window_s} s"
             )
-        hook = encoder_layers(model)[0].register_forward_pre_hook(crop)
+        hooks = [
+            encoder_of(model).conv1.register_forward_pre_hook(crop_mel),
+            encoder_of(model).embed_positions.register_forward_pre_hook(crop_positions),
+        ]
         try:
             return hidden_states(model, wave)
         finally:
-            hook.remove()
+            for hook in hooks:
+                hook.remove()
 
     return states_in_window
