@@ -52,9 +52,10 @@ def short_window(model, *, window_s: float) -> Callable[[Float[ndarray, " sample
             raise TooLongAudioError(
                 f"wave: {len(wave) / RATE_HZ:.2f} s, the window takes at most {window_s} s"
             )
+        encoder = encoder_of(model)
         hooks = [
-            encoder_of(model).conv1.register_forward_pre_hook(crop_mel),
-            encoder_of(model).embed_positions.register_forward_pre_hook(crop_positions),
+            encoder.get_submodule("conv1").register_forward_pre_hook(crop_mel),
+            encoder.get_submodule("embed_positions").register_forward_pre_hook(crop_positions),
         ]
         try:
             return hidden_states(model, wave)
