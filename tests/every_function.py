@@ -44,6 +44,7 @@ from speech_interp.states.attention import attention_modules, record_attention
 from speech_interp.states.items import collect
 from speech_interp.states.layer_parts import parts_of
 from speech_interp.states.prompts import whisper_prompt
+from speech_interp.states.short_window import short_window
 from speech_interp.studies import articulators, homophones, padding, word_rows
 from speech_interp.studies.small_classifiers import Head
 
@@ -169,6 +170,11 @@ def of_states(model):
     assert states.model_inputs(model, WAVE).device.type == states.device_of(model).type
     pieces = states.stream_hidden_states(model, np.tile(WAVE, 4), window_s=1.0, context_s=0.2)
     return {"whole": found.values, "pieces": torch.cat([p.values for p in pieces], dim=1)}
+
+
+@case("short window", "base", "short_window.short_window")
+def of_short_window(model):
+    return {"states": short_window(model, window_s=2.0)(WAVE).values}
 
 
 @case(
