@@ -66,7 +66,7 @@ def places_row(name: str) -> list[str]:
     """Where the parts of a family are, and which heads give scores."""
     family, model = family_of(name), model_with(name, "base")
     grid = frame_grid(model)
-    step, field = (f"{1000 * samples / RATE_HZ:g} ms" for samples in (grid.stride, grid.field))
+    step, field = (f"{1000 * samples / RATE_HZ:.3g} ms" for samples in (grid.stride, grid.field))
     heads = [works(name, column) for column in HEADS]
     return [
         f"`{name}`",
