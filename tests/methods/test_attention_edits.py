@@ -100,7 +100,7 @@ def test_an_edit_that_changes_nothing_changes_nothing(family, stack):
     before = output(model, inputs)
     with edits.attention_edited(model, look, stack=stack):
         after = output(model, inputs)
-    torch.testing.assert_close(after, before, atol=1e-5, rtol=0)
+    torch.testing.assert_close(after, before, atol=1e-5, rtol=1e-5)
     assert seen == [place for place in attention_modules(model) if place[0] == stack]
 
 
