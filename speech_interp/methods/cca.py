@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
+from scipy import linalg
 
 from speech_interp.statistics.linear import LinearMap
 from speech_interp.statistics.moments import Moments
@@ -162,9 +163,7 @@ def pair_up(
             f"{n} items are too few for {p} + {q} directions: below {p + q + 1} items some "
             "correlations are 1 whatever the data; pass ridge, a smaller variance, or more items"
         )
-    left, sizes, right = np.linalg.svd(
-        x.directions.T @ covariance @ y.directions, full_matrices=False
-    )
+    left, sizes, right = _svd(x.directions.T @ covariance @ y.directions)
     sides = []
     for space, turned in ((x, left), (y, right.T)):
         lengths = np.sqrt(space.variances @ turned**2)  # 1 without ridge
@@ -174,6 +173,15 @@ def pair_up(
     (x_map, x_shares, x_lengths), (y_map, y_shares, y_lengths) = sides
     correlations = np.minimum(sizes / (x_lengths * y_lengths), 1)
     return CanonicalPairs(x_map, y_map, correlations, x_shares, y_shares)
+
+
+def _svd(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Divide and conquer is fast, and now and then does not end on a matrix such as that of a space
+    with itself, whose singular values are all 1 but for rounding; the older algorithm does."""
+    try:
+        return np.linalg.svd(matrix, full_matrices=False)
+    except np.linalg.LinAlgError:
+        return linalg.svd(matrix, full_matrices=False, lapack_driver="gesvd")
 
 
 def correlations_on(

@@ -178,3 +178,14 @@ def test_wrong_spaces_are_named():
         canonical_correlations(x, y, ridge=-1)
     with pytest.raises(ValueError, match="variance is 0"):
         canonical_correlations(x, y, variance=0)
+
+
+def test_where_divide_and_conquer_does_not_end_the_older_way_gives_the_same(monkeypatch):
+    x, y = planted(400)[:2]
+    expected = canonical_correlations(x, y)
+
+    def does_not_end(*_, **__):
+        raise np.linalg.LinAlgError("SVD did not converge")
+
+    monkeypatch.setattr(np.linalg, "svd", does_not_end)
+    np.testing.assert_allclose(canonical_correlations(x, y), expected, atol=1e-12)
