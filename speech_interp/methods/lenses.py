@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from speech_interp.models.families import family_of
+from speech_interp.models.families import family_of, norm_if_stable
 from speech_interp.speech.corpus import Interval
 from speech_interp.states.frames import frames_in, head_grid
 from speech_interp.states.hidden_states import encoder_of, hidden_states, placed
@@ -123,7 +123,8 @@ def final_norm(model) -> nn.Module:
     Post-LN models apply their norm before layer 1, so nothing is left to do. The table of families
     says which. Raises ValueError for a family not known there.
     """
-    place = family_of(model.family).after_layers(model.module.config)
+    after_layers = family_of(model.family).after_layers or norm_if_stable
+    place = after_layers(model.module.config)
     return encoder_of(model).get_submodule(place) if place else nn.Identity()
 
 

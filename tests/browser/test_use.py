@@ -128,8 +128,8 @@ def test_players_play(visit, path, mode):
     v.page.wait_for_selector(".si-player[data-playing]", state="detached")
 
     cells = player.locator("[role=gridcell][data-t]")
-    assert cells.count() > 1
-    cell = cells.nth(1)
+    assert cells.count()
+    cell = cells.nth(min(1, cells.count() - 1))  # a syllable said alone is one cell
     span = [float(t) for t in cell.get_attribute("data-t").split()]
     cell.scroll_into_view_if_needed()
     count = v.page.evaluate("window.played.length")
