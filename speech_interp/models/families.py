@@ -33,7 +33,8 @@ class Family:
     name: str  # `model_type` in config.json
     layers: str = "encoder.layers"  # of the Transformer, seen from the encoder
     # Of a configuration: what stands between the last layer and whatever reads it, seen from the
-    # encoder. Post-norm models apply their `encoder.layer_norm` before layer 1. None: `norm_if_stable`.
+    # encoder. Post-norm models apply their `encoder.layer_norm` before layer 1.
+    # None: `norm_if_stable`.
     after_layers: Callable[[Any], str | None] | None = None
     by_get_encoder: bool = False  # the encoder is what get_encoder() gives, else base_model
     inputs: str = "input_values"  # what the feature extractor makes: the wave, or input_features
