@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from numpy import ndarray
 from torch import Tensor
 
-from speech_interp.methods.attention_patterns import WINDOW_SHARE
+from speech_interp.methods.attention_patterns import WINDOW_SHARE, window_holding
 from speech_interp.methods.context_mixing import Measure
 from speech_interp.states.attention import AttentionStep
 
@@ -44,8 +44,7 @@ def locality_window(
     scores = scores / scores.sum(1, keepdim=True).clamp_min(1e-30)
     distance = (rows[:, None] - torch.arange(count)).abs()
     by_distance = torch.bincount(distance.flatten(), scores.flatten(), count)
-    up_to = by_distance.cumsum(0) / by_distance.sum()
-    return int((up_to < share - 1e-6).sum())
+    return int(window_holding(by_distance, share))
 
 
 @torch.no_grad()
@@ -75,8 +74,8 @@ def output_size(step: AttentionStep, *, speech_count: int | None = None) -> Floa
     of what the head gives less its mean over them; in units of the layer's states.
     """
     given = _given(step, speech_count)
-    count = step.query_count if speech_count is None else min(speech_count, step.query_count)
-    return (given.norm(dim=1) / count**0.5).numpy()
+    frame_count = given.shape[1] // step.out_proj.out_features
+    return (given.norm(dim=1) / frame_count**0.5).numpy()
 
 
 def _given(step: AttentionStep, speech_count: int | None) -> Float[Tensor, "head row_unit"]:

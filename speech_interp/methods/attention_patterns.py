@@ -177,7 +177,7 @@ def _measures(sums: dict[str, Tensor], rows: int, keys: int) -> dict[str, Float[
     missing = torch.full_like(sums["padding"], torch.nan)
     if "by_offset" in sums:
         within = _by_distance(sums["by_offset"])
-        distance, window = within @ torch.arange(keys).double() / keys, _window(within)
+        distance, window = within @ torch.arange(keys).double() / keys, window_holding(within)
     else:
         distance, window = sums["distance"], missing
     products = sums["products"]
@@ -207,9 +207,12 @@ def _by_distance(by_offset: Float[Tensor, "head offset"]) -> Float[Tensor, "head
     return by_distance
 
 
-def _window(by_distance: Float[Tensor, "head distance"]) -> Float[Tensor, " head"]:
-    up_to = by_distance.cumsum(1) / by_distance.sum(1, keepdim=True)
-    return (up_to < WINDOW_SHARE - 1e-6).sum(1).double()
+def window_holding(
+    by_distance: Float[Tensor, "*batch distance"], share: float = WINDOW_SHARE
+) -> Float[Tensor, "*batch"]:
+    """Return the smallest distance up to which a share of all that lies at any distance lies."""
+    up_to = by_distance.cumsum(-1) / by_distance.sum(-1, keepdim=True)
+    return (up_to < share - 1e-6).sum(-1).double()
 
 
 def frame_labels(phones: Sequence, times_s: Float[ndarray, " frame"]) -> Shaped[ndarray, " frame"]:

@@ -97,8 +97,8 @@ def sharpen(
             "expected at least one of each"
         )
     like = held_out[0]
-    weights = torch.from_numpy(np.stack([read.weights for read in lens.maps])).to(like)
-    constants = torch.from_numpy(np.stack([read.constant for read in lens.maps])[:, None]).to(like)
+    weights = torch.from_numpy(np.stack([own.weights for own in lens.maps])).to(like)
+    constants = torch.from_numpy(np.stack([own.constant for own in lens.maps])[:, None]).to(like)
     maps = (weights.requires_grad_(), constants.requires_grad_())
     optimiser = torch.optim.Adam(maps, lr=rate)
     best = [x.detach().clone() for x in maps]
